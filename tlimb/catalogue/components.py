@@ -1,0 +1,35 @@
+"""What component words mean: short name -> class path, with the parameters that the class takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("architecture", "data", "augmentation", "objective", "scenario", "method", "optimizer", "schedule", "trainer", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a component, as its class declares it."""
+
+    name: str
+    type: str
+    default: Any = None
+    required: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A catalogue entry: a word of the language that stands for a class with some arguments already given."""
+
+    word: str
+    kind: str
+    class_path: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    help: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    owner: str = "tlimb"
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name, or None."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
