@@ -1,0 +1,7 @@
+"""Data modules: from prepared arrays to batches. `preparation` makes the arrays, `inspection` looks for wrong images, `demo` draws its own."""
+
+from tlimb.components.data.base import BaseDataModule
+from tlimb.components.data.crop import CropCenterDataModule
+from tlimb.components.data.slices import SliceDataModule
+
+__all__ = ["BaseDataModule", "CropCenterDataModule", "SliceDataModule"]

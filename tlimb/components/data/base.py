@@ -1,0 +1,265 @@
+"""`BaseDataModule`: what every data module knows about roles, labels and batches; subclasses say how an image becomes rows."""
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tlimb.catalogue.splits import ROLES, RoleName, Split, assign, select
+from tlimb.components.data.batches import ArrayDataset, Batches, Rows
+from tlimb.components.data.prepared import Prepared, read_prepared
+from tlimb.errors import InputError
+
+INTENSITIES = ("zscore", "zscore_all", "minmax", "percentile", "mean", "none")
+Image = NDArray[np.float32]
+
+
+class Unit(NamedTuple):
+    """Whom a row belongs to; with several data sets in a stage the id starts with the data set's name and a colon."""
+
+    participant_id: str
+    session: str
+    part: RoleName
+
+
+class BaseDataModule(lightning.LightningDataModule):
+    """Batches of one stage.
+
+    Arguments named in `LOADING` say how rows are read; all others shape the prepared array.
+
+    Args:
+        orientation: Axis codes of the images after reading: the direction in which each axis grows.
+        spacing_mm: Voxel size to resample to, one number or one for each axis; none keeps each image's own.
+        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to 99th
+            of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none.
+        on_bad: What to do about images that cannot be used: error (name all of them and stop) or skip (go on without them and count them).
+        batch_size: Rows in a batch.
+        num_workers: Loader processes; 0 is fastest for prepared arrays.
+        n: Use only the first n training participants; a smaller n is a subset of a larger one.
+        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images.
+    """
+
+    LOADING: ClassVar[tuple[str, ...]] = ("batch_size", "num_workers", "n", "augment")
+
+    def __init__(
+        self,
+        *,
+        orientation: str = "RAS",
+        spacing_mm: float | Sequence[float] | None = None,
+        intensity: str = "zscore",
+        on_bad: str = "error",
+        batch_size: int = 16,
+        num_workers: int = 0,
+        n: int | None = None,
+        augment: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__()
+        one_of("intensity", intensity, INTENSITIES)
+        one_of("on_bad", on_bad, ("error", "skip"))
+        if len(orientation) != 3 or any(not set(pair) & set(orientation) for pair in ("LR", "PA", "IS")):
+            raise InputError(f"data: orientation {orientation!r} is none", "write one letter of each pair L/R, P/A, I/S, e.g. RAS")
+        if batch_size < 1 or num_workers < 0 or (n is not None and n < 1):
+            raise InputError(
+                f"data: batch_size {batch_size}, num_workers {num_workers}, n {n}", "batch_size and n start at 1, num_workers at 0"
+            )
+        self.orientation = orientation
+        self.spacing_mm = (
+            (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else None if spacing_mm is None else tuple(map(float, spacing_mm))
+        )
+        if self.spacing_mm is not None and (len(self.spacing_mm) != 3 or min(self.spacing_mm) <= 0):
+            raise InputError(f"data: spacing_mm {spacing_mm} is none", "write one voxel size, or three, in mm")
+        self.intensity = intensity
+        self.on_bad = on_bad
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.n = n
+        self.augment = tuple(_built(item) for item in augment)
+
+    def views(self, image: Image, fill: Image, spacing_mm: Sequence[float]) -> list[tuple[str, Image]]:
+        """The rows that one image gives: a name (which slice; empty for the whole) and the array (C, space…) of each.
+
+        Args:
+            image: Oriented, resampled and normalised, (C, R, A, S) or (C, x, y).
+            fill: What background is after normalisation, (C,).
+            spacing_mm: Voxel size by axis.
+
+        Raises:
+            InputError: the image has no such view.
+        """
+        raise NotImplementedError
+
+    def connect(self, targets: Sequence[Mapping[str, Any]], split: Mapping[str, Any], prepared: Mapping[str, Path], seed: int) -> None:
+        """Give the module its stage: all other properties exist from here on.
+
+        Args:
+            targets: As in `stage.yaml`.
+            split: As in `stage.yaml`: by data set; the default split for those that are absent.
+            prepared: Folder of each prepared data set by name.
+            seed: Of the order of training batches.
+
+        Raises:
+            InputError: a data set is not prepared, images of different data sets differ in shape, or a label or part does not exist.
+        """
+        self.targets = [dict(target) for target in targets]
+        self._seed = seed
+        self._data = {name: self._opened(name, prepared) for name in dict.fromkeys(str(target["dataset"]) for target in targets)}
+        shapes = {name: data.shape for name, data in self._data.items()}
+        if len(set(shapes.values())) != 1:
+            listed = "; ".join(f"{name}: {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+            raise InputError(
+                f"data: the data sets of a stage differ in shape (channels first): {listed}",
+                "give data a size, so that all are cropped to it",
+            )
+        self.input_shape = next(iter(shapes.values()))
+        lengths = [len(data.participants) for data in self._data.values()]
+        starts = dict(zip(self._data, np.concatenate([[0], np.cumsum(lengths)])[:-1].tolist(), strict=True))
+        truth = {str(target["name"]): _missing(target, sum(lengths)) for target in targets}
+        self._role = np.full(sum(lengths), -1, dtype=np.int8)
+        dropped = dict.fromkeys(truth, 0)
+        for name, data in self._data.items():
+            roles = assign(data.document["participants"], Split.read(split.get(name) or {}))
+            rows_of: dict[str, list[int]] = {}
+            for row, participant in enumerate(data.participants):
+                rows_of.setdefault(participant, []).append(row)
+            for part in dict.fromkeys(target["part"] for target in targets if target["dataset"] == name):
+                mine = [target for target in targets if target["dataset"] == name and target["part"] == part]
+                _known_part(name, part, split)
+                values = {str(target["name"]): data.values(target) for target in mine}
+                labelled = {target: {p for p, rows in rows_of.items() if _present(value[rows]).any()} for target, value in values.items()}
+                among = set().union(*labelled.values())
+                for index, role in enumerate(ROLES):
+                    chosen = select(roles, part, role, self.n if role == "train" else None, among)
+                    eligible = set(select(roles, part, role)) & rows_of.keys()
+                    rows = np.array([row for participant in chosen for row in rows_of[participant]], dtype=np.int64)
+                    self._role[starts[name] + rows] = index
+                    for target, value in values.items():
+                        truth[target][starts[name] + rows] = value[rows]
+                        dropped[target] += len(eligible - labelled[target])
+        used = np.any([_present(values) for values in truth.values()], axis=0)
+        self._role[~used] = -1
+        self._truth = truth
+        several = len(self._data) > 1
+        self._participants = [f"{name}:{item}" if several else item for name, data in self._data.items() for item in data.participants]
+        self._sessions = [session for data in self._data.values() for session in data.sessions]
+        self._volume_ml = np.concatenate([data.volume_ml for data in self._data.values()])
+        counts = {role: len({self._participants[row] for row in self.rows(role)}) for role in ROLES}
+        bad = sum(len(data.document["bad"]) for data in self._data.values())
+        self.subjects: dict[str, Any] = {**counts, "dropped": dropped, "bad": bad}
+
+    @property
+    def channels(self) -> int:
+        """C of the images."""
+        return self.input_shape[0]
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        return len(self.input_shape) - 1
+
+    @property
+    def train_statistics(self) -> dict[str, dict[str, Any]]:
+        """Of the training rows, by target: `mean` and `sd` of numbers (natural units), `counts` by class of categories."""
+        rows = self.rows("train")
+        statistics: dict[str, dict[str, Any]] = {}
+        for target in self.targets:
+            values = self._truth[target["name"]][rows]
+            values = values[_present(values)]
+            if target["kind"] == "number":
+                statistics[target["name"]] = {
+                    "mean": float(np.mean(values, dtype=np.float64)),
+                    "sd": float(np.std(values, dtype=np.float64)),
+                }
+            else:
+                statistics[target["name"]] = {"counts": np.bincount(values, minlength=len(target["classes"])).tolist()}
+        return statistics
+
+    @property
+    def volumes(self) -> dict[str, dict[str, Any]]:
+        """For the head-size baseline, by role and one entry a participant's session: `volume_ml` (U,) and `truth` {target: (U,)}."""
+        result = {}
+        for role in ROLES:
+            first: dict[tuple[str, str], int] = {}
+            for row in self.rows(role).tolist():
+                first.setdefault((self._participants[row], self._sessions[row]), row)
+            rows = np.array(list(first.values()), dtype=np.int64)
+            result[role] = {"volume_ml": self._volume_ml[rows], "truth": {name: values[rows] for name, values in self._truth.items()}}
+        return result
+
+    def rows(self, role: RoleName) -> Rows:
+        """The rows of a role, in order."""
+        return np.flatnonzero(self._role == ROLES.index(role))
+
+    def unit(self, rows: Iterable[int]) -> list[Unit]:
+        """Participant, session and part (train, val or test) of rows, such as those in a batch's `row`."""
+        return [Unit(self._participants[row], self._sessions[row], ROLES[self._role[row]]) for row in map(int, rows)]
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Shuffled batches; raises `InputError` where training, validation or test is left without participants."""
+        self._demand(ROLES)
+        return self._loader("train", self.augment)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches of the validation rows in order; raises `InputError` where there is none."""
+        self._demand(("val",))
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches of the test rows in order; raises `InputError` where there is none."""
+        self._demand(("test",))
+        return self._loader("test")
+
+    def _loader(self, role: RoleName, augment: Sequence[Callable[[Tensor], Tensor]] = ()) -> DataLoader[dict[str, Any]]:
+        targets = {name: torch.from_numpy(values) for name, values in self._truth.items()}
+        dataset = ArrayDataset(
+            [data.images for data in self._data.values()], [len(data.participants) for data in self._data.values()], targets, augment
+        )
+        batches = Batches(self.rows(role), self.batch_size, self._seed, train=role == "train")
+        return DataLoader(dataset, batch_size=None, sampler=batches, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+
+    def _demand(self, roles: Sequence[RoleName]) -> None:
+        if empty := [role for role in roles if not self.subjects[role]]:
+            counts = ", ".join(f"{role} {self.subjects[role]}" for role in ROLES)
+            lost = ", ".join(f"{count} without {target}" for target, count in self.subjects["dropped"].items() if count)
+            names = ", ".join(self._data)
+            raise InputError(
+                f"split of {names}: no participant is left for {' and '.join(empty)} ({counts}{'; dropped: ' + lost if lost else ''})",
+                f"with so few participants, fix the sizes: split {next(iter(self._data))} into val COUNT, test COUNT",
+            )
+
+    def _opened(self, name: str, prepared: Mapping[str, Path]) -> Prepared:
+        if name not in prepared:
+            raise InputError(f"data: data set {name} is not prepared", f"prepared: {', '.join(prepared) or 'none'}")
+        return read_prepared(Path(prepared[name]))
+
+
+def _missing(target: Mapping[str, Any], rows: int) -> NDArray[Any]:
+    return np.full(rows, np.nan, dtype=np.float32) if target["kind"] == "number" else np.full(rows, -1, dtype=np.int64)
+
+
+def _present(values: NDArray[Any]) -> NDArray[np.bool_]:
+    present: NDArray[np.bool_] = values >= 0 if values.dtype == np.int64 else ~np.isnan(values)
+    return present
+
+
+def _known_part(dataset: str, part: str | None, split: Mapping[str, Any]) -> None:
+    names = [str(name) for name, _ in (split.get(dataset) or {}).get("parts") or ()]
+    if part is not None and part not in names:
+        raise InputError(f"split of {dataset}: there is no part '{part}'", f"parts: {', '.join(names) or 'none'}")
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"data: {name} {value!r} is unknown", f"known: {', '.join(known)}")
+
+
+def _built(item: Mapping[str, Any]) -> Callable[[Tensor], Tensor]:
+    module, _, name = str(item["class_path"]).rpartition(".")
+    built: Callable[[Tensor], Tensor] = getattr(importlib.import_module(module), name)(**item.get("init_args", {}))
+    return built

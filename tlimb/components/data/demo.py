@@ -1,0 +1,152 @@
+"""Images of the built-in data set `demo`: an analytic brain whose size follows sex and whose ventricles and cortex follow age.
+
+Everything is a soft function of position, so that a voxel at a border holds the mixture that a 4 mm voxel would (partial volume). In mm,
+RAS+, the origin in the brain's centre:
+
+- brain: an ellipsoid of semi-axes (66, 84, 60) mm times a head scale of 1.03 (M) or 0.97 (F) with sd 0.025, its surface folded by sulci;
+- cortex: 5.2 mm thick at 20 years, 0.025 mm a year less, sd 0.3 mm; sulci widen by the same;
+- lateral ventricles: 1 to 2.6 times as large from 20 to 80 years, times a lognormal subject factor of sd 0.2;
+- cerebellum, brain stem and the fissure between the hemispheres, so that no two directions look alike;
+- white matter darkens with age; gain, bias field and noise vary between subjects, pose by about 2 mm and 2 degrees.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from tlimb.catalogue.formats import demo as catalogue
+
+SHAPE = (40, 48, 40)
+SPACING_MM = 4.0
+Array = NDArray[np.float32]
+
+
+def generate(root: Path, options: Mapping[str, Any]) -> None:
+    """Write the BIDS folder `root`, if it does not exist; it appears by one rename, so that it is never half there."""
+    if root.exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        rows = catalogue.table(options)
+        _, seed = catalogue.size(options)
+        for row in rows:
+            name = row["participant_id"]
+            folder = temporary / name / "anat"
+            folder.mkdir(parents=True)
+            _save(draw(age=float(row["age"]), sex=row["sex"], key=f"{seed}/{name}"), folder / f"{name}_T1w.nii.gz")
+        with (temporary / "participants.tsv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, catalogue.COLUMNS, delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        columns = {"age": {"Units": "years"}, "sex": {"Levels": {"F": "female", "M": "male"}}}
+        (temporary / "participants.json").write_text(json.dumps(columns, indent=2) + "\n", encoding="utf-8")
+        description = {"Name": "TLIMB demo: analytic brains", "BIDSVersion": "1.9.0", "DatasetType": "raw", "License": "CC0"}
+        (temporary / "dataset_description.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        temporary.chmod(0o755)
+        os.rename(temporary, root)
+    except OSError:
+        if not root.exists():  # else another process was faster, with the same bytes
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def draw(*, age: float, sex: str, key: str) -> NDArray[np.int16]:
+    """The skull-stripped T1-weighted image of one participant, (R, A, S) = (40, 48, 40) voxels of 4 mm, 0 outside the brain.
+
+    Args:
+        age: Years.
+        sex: F or M.
+        key: Seeds everything that age and sex do not decide.
+    """
+    random = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+    years = age - 20
+    scale = (1.03 if sex == "M" else 0.97) * (1 + 0.025 * random.standard_normal())
+    cortex_mm = 5.2 - 0.025 * years + 0.3 * random.standard_normal()
+    ventricle = ((1 + 1.6 * years / 60) * np.exp(0.2 * random.standard_normal())) ** (1 / 3)
+    x, y, z = _coordinates(random)
+    folds = random.uniform(0, 2 * np.pi, 6)
+    waves = (
+        np.sin(x / 8 + folds[0]) * np.sin(y / 9 + folds[1])
+        + np.sin(y / 8 + folds[2]) * np.sin(z / 9 + folds[3])
+        + np.sin(z / 8 + folds[4]) * np.sin(x / 9 + folds[5])
+    )
+
+    cerebrum = _depth(x, y, z - 4, (66 * scale, 84 * scale, 60 * scale))
+    flat_base = z + 38 * scale + 10 * np.cos(y / 40)
+    cerebrum = np.minimum(cerebrum, flat_base)
+    cerebellum = _depth(x, y + 48 * scale, z + 42 * scale, (46 * scale, 28 * scale, 20 * scale))
+    stem = np.minimum(11 * scale - np.hypot(x, y + 22 * scale), np.minimum(z + 68 * scale, -z))
+    brain = _inside(np.maximum(np.maximum(cerebrum, cerebellum), stem))
+
+    sulcus_mm = (5.5 - cortex_mm) * 2
+    folded = cerebrum - np.maximum(waves, 0) * (1.5 + sulcus_mm)
+    white = np.maximum(_inside(folded - cortex_mm - 2), np.maximum(_inside(cerebellum - 9), _inside(stem - 3)))
+    gray = np.maximum(np.maximum(_inside(folded), _inside(cerebellum - 1)), _inside(stem))
+    fissure = (
+        _inside(2.2 + 0.03 * years - np.abs(x))
+        * _inside(np.maximum(z - 22 * scale, np.maximum(y - 45 * scale, -y - 62 * scale)))
+        * _inside(cerebrum)
+    )
+    horns = np.maximum(
+        *(
+            np.maximum(
+                _depth(x - side * 11, y - 12, z - 10, (7 * ventricle, 26 * ventricle, 9 * ventricle)),
+                _depth(x - side * 20, y + 26, z - 4, (8 * ventricle, 14 * ventricle, 9 * ventricle)),
+            )
+            for side in (-1, 1)
+        )
+    )
+    fluid = np.maximum(_inside(horns), fissure)
+    thalamus = np.maximum(*(_inside(_depth(x - side * 13, y + 6, z + 3, (9, 15, 9))) for side in (-1, 1)))
+
+    intensity = np.full(SHAPE, 260.0, dtype=np.float32)
+    for membership, value in ((gray, 640.0), (white, 1000.0 - 1.2 * years), (thalamus, 720.0), (fluid, 220.0)):
+        intensity += membership * (value - intensity)
+    slope = random.normal(0, 0.0008, 3)
+    intensity *= (1 + slope[0] * x + slope[1] * y + slope[2] * z) * random.uniform(0.85, 1.15)
+    intensity = np.hypot(intensity + random.normal(0, 22, SHAPE), random.normal(0, 22, SHAPE))
+    return np.where(brain > 0.5, np.maximum(intensity, 1), 0).astype(np.int16)
+
+
+def _coordinates(random: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Position of each voxel in the brain's own axes, mm: the grid's, after a small turn about x and z and a small shift."""
+    axes = [((np.arange(size) - (size - 1) / 2) * SPACING_MM).astype(np.float32) for size in SHAPE]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    nod, turn = np.deg2rad(random.normal(0, 2, 2))
+    y, z = y * np.cos(nod) - z * np.sin(nod), y * np.sin(nod) + z * np.cos(nod)
+    x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    shift = random.normal(0, 2, 3)
+    return x - shift[0], y - shift[1], z - shift[2] - 6
+
+
+def _depth(x: Array, y: Array, z: Array, axes: tuple[float, float, float]) -> Array:
+    """About how deep a point lies below an ellipsoid's surface, mm; negative outside."""
+    radius = np.sqrt((x / axes[0]) ** 2 + (y / axes[1]) ** 2 + (z / axes[2]) ** 2)
+    return np.asarray((1 - radius) * np.min(axes) / np.maximum(radius, 0.3), dtype=np.float32)
+
+
+def _inside(depth_mm: Array) -> Array:
+    """The share of a voxel at that depth that lies inside."""
+    return np.clip(depth_mm / SPACING_MM + 0.5, 0, 1)
+
+
+def _save(image: NDArray[np.int16], path: Path) -> None:
+    affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
+    affine[:3, 3] = [-(size - 1) / 2 * SPACING_MM for size in SHAPE]
+    nifti = nib.Nifti1Image(image, affine)
+    nifti.header.set_xyzt_units("mm")
+    # mtime=0: the same image is the same bytes
+    path.write_bytes(gzip.compress(nifti.to_bytes(), compresslevel=4, mtime=0))

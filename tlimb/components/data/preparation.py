@@ -1,0 +1,147 @@
+"""The `prepare` stage: decode, reorient, resample and normalise each image of a data set once, into one memory-mapped array."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tlimb.catalogue.datasets import Dataset, Scan
+from tlimb.components.data import demo
+from tlimb.components.data.base import BaseDataModule, Image
+from tlimb.components.data.prepared import COLUMNS, FORMAT
+from tlimb.components.data.reading import Unusable, Volume, read_volume
+from tlimb.errors import InputError
+
+_SHOWN = 20
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    dataset: Dataset,
+    out: Path,
+    *,
+    module_class: type[BaseDataModule],
+    arguments: Mapping[str, Any],
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Write `images.npy`, `index.csv` and `prepared.json` of a data set into the folder `out`.
+
+    Args:
+        dataset: An entry of the catalogue; `demo` draws its images on first use.
+        out: An existing folder.
+        module_class: Makes rows of images (`views`).
+        arguments: Its arguments; those in `LOADING` do not matter here.
+        progress: Called with the number of scans done and of all.
+        threads: Scans read at the same time. gzip releases the interpreter's lock, so more than one pays where cores are free.
+
+    Returns:
+        The content of `prepared.json`.
+
+    Raises:
+        InputError: images or label values cannot be used and `on_bad` is error (all are named), none is left, or shapes differ.
+    """
+    module = module_class(**arguments)
+    listing = dataset.listing()
+    if dataset.format == "demo":
+        demo.generate(dataset.root, dataset.options)
+    bad = [_bad(problem.participant_id, "", problem.file, problem.message) for problem in listing.problems if problem.kind == "bad-label"]
+    shapes: dict[tuple[int, ...], str] = {}
+    spacings: set[tuple[float, ...]] = set()
+    rows = 0
+    with (out / "images.npy").open("wb") as images, (out / "index.csv").open("w", encoding="utf-8", newline="") as file:
+        index = csv.writer(file, lineterminator="\n")
+        index.writerow([*COLUMNS, *dataset.labels])
+        for done, (scan, volume) in enumerate(_volumes(listing.scans, module, threads), start=1):
+            if progress:
+                progress(done, len(listing.scans))
+            if isinstance(volume, Unusable):
+                bad.append(_bad(scan.participant_id, scan.session, _relative(scan.images, dataset.root), str(volume)))
+                continue
+            for name, view in module.views(volume.image, volume.fill, volume.spacing_mm):
+                shapes.setdefault(view.shape, scan.participant_id)
+                if len(shapes) == 1:
+                    if rows == 0:
+                        _write_header(images, (0, *view.shape))
+                    images.write(np.ascontiguousarray(view, dtype=np.float32).tobytes())
+                cells = ["" if value is None else value for value in scan.labels.values()]
+                index.writerow(
+                    [rows, scan.participant_id, scan.session, name, scan.group, scan.site or "", round(volume.volume_ml, 3), *cells]
+                )
+                rows += 1
+            spacings.add(tuple(round(size, 3) for size in volume.spacing_mm))
+        if bad and module.on_bad == "error":
+            listed = "\n".join(f"  {item['participant_id']}: {item['file']}: {item['reason']}" for item in bad[:_SHOWN])
+            more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+            raise InputError(
+                f"{dataset.name}: {len(bad)} images or labels cannot be used:\n{listed}{more}",
+                "repair them, or go on without them: data …(on_bad=skip)",
+            )
+        if not shapes:
+            raise InputError(
+                f"{dataset.name}: none of its {len(listing.scans)} images can be used", f"tlimb data check {dataset.name} lists why"
+            )
+        if len(shapes) > 1:
+            raise InputError(_differ(dataset.name, shapes), f"give all one size, e.g. size={'x'.join(map(str, _largest(shapes)))}")
+        shape = next(iter(shapes))
+        _write_header(images, (rows, *shape))
+    document = {
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "shape": list(shape[1:]),
+        "channels": shape[0],
+        "spatial_dims": len(shape) - 1,
+        "spacing_mm": list(spacings.pop()) if len(spacings) == 1 else None,
+        "labels": {
+            name: {"kind": label.kind, "unit": label.unit, "classes": list(label.classes) if label.classes else None}
+            for name, label in dataset.labels.items()
+        },
+        "participants": listing.groups,
+        "bad": bad,
+        "without_image": sum(problem.kind == "participant-without-image" for problem in listing.problems),
+    }
+    (out / "prepared.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return document
+
+
+def _volumes(scans: tuple[Scan, ...], module: BaseDataModule, threads: int) -> Iterator[tuple[Scan, Volume | Unusable]]:
+    """Scans with what was read, in order; a few at a time, so that memory does not grow with the data set."""
+
+    def read(scan: Scan) -> Volume | Unusable:
+        try:
+            return read_volume(scan.images, orientation=module.orientation, spacing_mm=module.spacing_mm, intensity=module.intensity)
+        except Unusable as reason:
+            return reason
+
+    remaining = iter(scans)
+    with ThreadPoolExecutor(threads) as pool:
+        while chunk := list(islice(remaining, 4 * threads)):
+            yield from zip(chunk, pool.map(read, chunk), strict=True)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The header of a .npy file; numpy leaves room in it for a longer first axis, so that rows can be counted at the end."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+def _bad(participant: str, session: str, file: str, reason: str) -> dict[str, str]:
+    return {"participant_id": participant, "session": session, "file": file, "reason": reason}
+
+
+def _relative(files: tuple[Path, ...], root: Path) -> str:
+    return ", ".join(str(file.relative_to(root)) if file.is_relative_to(root) else file.name for file in files)
+
+
+def _differ(name: str, shapes: Mapping[tuple[int, ...], str]) -> str:
+    listed = "; ".join(f"{' x '.join(map(str, shape[1:]))} ({participant})" for shape, participant in list(shapes.items())[:_SHOWN])
+    return f"{name}: the images differ in shape: {listed}"
+
+
+def _largest(shapes: Mapping[tuple[int, ...], str]) -> list[int]:
+    return [max(sizes) for sizes in zip(*(shape[1:] for shape in shapes), strict=True)]
