@@ -1,26 +1,19 @@
-"""Data sets: the entries of `datasets.yaml`, who is in them, their labels and their problems. Reads no image."""
+"""The catalogue of data sets: `datasets.yaml` found, read, checked, written and extended."""
 
-import hashlib
-import json
-import math
 import os
 import re
-import statistics
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
 from platformdirs import user_config_path
 
-from tlimb.catalogue.formats import Contents, Problem, bids, demo, table
-from tlimb.catalogue.tables import Label, Record, define_label, did_you_mean
+from tlimb.catalogue.formats import Problem, demo
+from tlimb.catalogue.formats.suggest import suggest_bids, suggest_table
+from tlimb.catalogue.listing import FORMATS, Dataset, Listing, Scan, describe
+from tlimb.catalogue.tables import Label, did_you_mean
 from tlimb.errors import InputError
 
 __all__ = [
@@ -37,166 +30,16 @@ __all__ = [
     "suggest_entry",
 ]
 
-PREPARATION_VERSION = 1
-"""Of `tlimb.components.data.preparation`: raised when the same image gives other numbers."""
 FILE = "datasets.yaml"
-FORMATS: Mapping[str, ModuleType] = {"bids": bids, "table": table, "demo": demo}
 _COMMON = frozenset({"format", "root", "labels", "family", "site"})
 _LABEL = frozenset({"column", "unit", "classes"})
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """One participant's session that has its image(s): a file per channel, labels (None = missing), and whom it must share a role with."""
-
-    participant_id: str
-    session: str
-    images: tuple[Path, ...]
-    labels: Mapping[str, float | str | None]
-    group: str
-    site: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Everything a data set holds.
-
-    Attributes:
-        scans: In order of participant; several of one participant are sessions or runs.
-        problems: What is wrong with it.
-        fingerprint: SHA-256; changes when entry, table, images or the libraries that read them change.
-        participants: Ids in the table or with an image.
-        label_counts: Participants with an image and a value, by label.
-    """
-
-    scans: tuple[Scan, ...]
-    problems: tuple[Problem, ...]
-    fingerprint: str
-    participants: tuple[str, ...]
-    label_counts: Mapping[str, int]
-
-    @property
-    def groups(self) -> dict[str, str]:
-        """Group by participant with an image: what `splits.assign` takes."""
-        return {scan.participant_id: scan.group for scan in self.scans}
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """An entry of `datasets.yaml`; tables and folders are read when first asked for.
-
-    Attributes:
-        name: Its name in recipes.
-        format: bids, table or demo.
-        root: Its folder, absolute.
-        options: The entry, checked, with variables expanded.
-        source: The file it stands in; None for the built-in `demo`.
-    """
-
-    name: str
-    format: str
-    root: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-    source: Path | None = None
-
-    @property
-    def place(self) -> str:
-        """For messages: file and entry."""
-        return f"{self.source or 'built in'}: {self.name}"
-
-    @property
-    def channels(self) -> int:
-        """Images per scan."""
-        return int(FORMATS[self.format].channels(self.options))
-
-    @cached_property
-    def labels(self) -> Mapping[str, Label]:
-        """Labels by name.
-
-        Raises:
-            InputError: the table cannot be read or has no such column.
-        """
-        contents = self._contents
-        labels = {}
-        for name, spec in self._label_specs.items():
-            place = f"{self.place}, labels.{name}"
-            label = define_label(name, spec, contents.records, place)
-            self._require(label.column, place)
-            labels[name] = label
-        return labels
-
-    def listing(self) -> Listing:
-        """Scans, problems and fingerprint; the same object at each call.
-
-        Raises:
-            InputError: nothing can be listed; says why.
-        """
-        return self._listing
-
-    @property
-    def _label_specs(self) -> Mapping[str, Mapping[str, Any]]:
-        return {str(name): spec or {} for name, spec in (self.options.get("labels") or {}).items()}
-
-    @cached_property
-    def _contents(self) -> Contents:
-        contents: Contents = FORMATS[self.format].read(self.place, self.root, self.options)
-        return contents
-
-    @cached_property
-    def _listing(self) -> Listing:
-        contents, labels = self._contents, self.labels
-        family, site = self.options.get("family"), self.options.get("site")
-        for key, column in (("family", family), ("site", site)):
-            if column is not None:
-                self._require(str(column), f"{self.place}, {key}")
-        bad: dict[tuple[str, str], Problem] = {}
-        scans = []
-        for found in contents.found:
-            values = {label.name: self._value(label, found.participant_id, found.record, bad) for label in labels.values()}
-            relatives = found.record.get(str(family)) if family and found.record else ""
-            where = found.record.get(str(site)) if site and found.record else ""
-            scans.append(
-                Scan(
-                    found.participant_id,
-                    found.session,
-                    found.images,
-                    values,
-                    f"family {relatives}" if relatives else found.participant_id,
-                    where or None,
-                )
-            )
-        counts = {name: len({scan.participant_id for scan in scans if scan.labels[name] is not None}) for name in labels}
-        return Listing(tuple(scans), (*contents.problems, *bad.values()), self._fingerprint(contents), contents.participants, counts)
-
-    def _value(self, label: Label, participant: str, record: Record | None, bad: dict[tuple[str, str], Problem]) -> float | str | None:
-        if record is None:
-            return None
-        try:
-            return label.read(record)
-        except ValueError as error:
-            where = f"{record.file.name}:{record.line}"
-            bad[where, label.name] = Problem("bad-label", participant, where, f"{where}: {participant}, {label.name}: {error}")
-            return None
-
-    def _require(self, column: str, place: str) -> None:
-        if column not in self._contents.columns:
-            raise InputError(f"{place}: {self._contents.table} has no column '{column}'", did_you_mean(column, self._contents.columns))
-
-    def _fingerprint(self, contents: Contents) -> str:
-        meaning = {key: value for key, value in self.options.items() if key != "root"}
-        if self.format == "demo":
-            libraries: tuple[str, ...] = ()
-        else:
-            libraries = (f"nibabel {version('nibabel')}", f"monai {version('monai')}", f"preparation {PREPARATION_VERSION}")
-        text = "\n".join((json.dumps(meaning, sort_keys=True, default=str), *libraries, *contents.identity))
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Datasets(Mapping[str, Dataset]):
     """Data sets by name.
 
-    A broken entry is among the names; asking for it raises the `InputError` that says what is wrong with it, so that it does not disturb the
-    others. `sources` are the files read, nearest first.
+    A broken entry is among the names; asking for it raises the `InputError` that says what is wrong with it, so that it does not disturb
+    the others. `sources` are the files read, nearest first.
     """
 
     def __init__(self, entries: Mapping[str, Dataset | InputError], sources: tuple[Path, ...] = ()) -> None:
@@ -254,53 +97,14 @@ def dump_datasets(datasets: Mapping[str, Dataset], names: Collection[str]) -> st
     for name in names:
         dataset = datasets[name]
         document[name] = dict(dataset.options) if dataset.format == "demo" else {**dataset.options, "root": str(dataset.root)}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """Counts for `tlimb data check`, JSON types only: participants, scans, each label's distribution over participants with an image, problems."""
-    listing = dataset.listing()
-    first = {scan.participant_id: scan for scan in reversed(listing.scans)}
-    labels: dict[str, Any] = {}
-    for name, label in dataset.labels.items():
-        values = [scan.labels[name] for scan in first.values() if scan.labels[name] is not None]
-        entry: dict[str, Any] = {
-            "kind": label.kind,
-            "column": label.column,
-            "unit": label.unit,
-            "n": len(values),
-            "missing": len(first) - len(values),
-        }
-        if label.kind == "number" and values:
-            numbers = [float(value) for value in values if value is not None]
-            entry |= {
-                "mean": statistics.fmean(numbers),
-                "sd": statistics.stdev(numbers) if len(numbers) > 1 else 0.0,
-                "min": min(numbers),
-                "max": max(numbers),
-            }
-        if label.kind == "category":
-            counts = Counter(values)
-            entry["classes"] = {name: counts[name] for name in label.classes or ()}
-        labels[name] = entry
-    return {
-        "name": dataset.name,
-        "format": dataset.format,
-        "root": str(dataset.root),
-        "source": str(dataset.source) if dataset.source else None,
-        "channels": dataset.channels,
-        "participants": len(listing.participants),
-        "with_image": len(first),
-        "scans": len(listing.scans),
-        "groups": len(set(listing.groups.values())),
-        "sites": dict(sorted(Counter(scan.site for scan in first.values() if scan.site).items())),
-        "labels": labels,
-        "problems": [
-            {"kind": item.kind, "participant_id": item.participant_id, "file": item.file, "message": item.message}
-            for item in listing.problems
-        ],
-        "fingerprint": listing.fingerprint,
-    }
+class _Dumper(yaml.SafeDumper):
+    """Writes every list in full: anchors would puzzle a reader."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class _Loader(yaml.SafeLoader):
@@ -322,7 +126,7 @@ _Loader.yaml_implicit_resolvers = {
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        document = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        document = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not valid YAML: {' '.join(str(error).split())}", "see docs/datasets.md for an example") from None
     except OSError as error:
@@ -399,21 +203,50 @@ def _expanded(value: Any, place: str) -> Any:
 
 
 def suggest_entry(folder: Path) -> tuple[str, str]:
-    """A first entry for a BIDS folder or a table: its name and its YAML text.
+    """A first entry for a BIDS folder or a table: its name, and its YAML text with the name on the first line.
 
     Raises:
         InputError: `folder` is neither.
     """
     folder = Path(folder).expanduser().resolve()
     if folder.is_file():
-        return _name(folder.stem), ""
-    return _name(folder.name), ""
-
-
-def _name(text: str) -> str:
-    name = re.sub(r"\W+", "_", text).strip("_").lower() or "dataset"
-    return name if not name[0].isdigit() else f"data_{name}"
+        name, lines = folder.stem, suggest_table(folder)
+    elif folder.is_dir() and any(folder.glob("sub-*")):
+        name, lines = folder.name, suggest_bids(folder)
+    else:
+        raise InputError(
+            f"{folder}: neither a BIDS folder (with sub-*) nor a CSV or TSV file", "give the top folder of a BIDS data set, or a table"
+        )
+    name = re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
+    name = f"data_{name}" if name[0].isdigit() else name
+    return name, f"{name}:\n" + "".join(f"  {line}\n" for line in lines)
 
 
 def add_entry(file: Path, name: str, entry: str) -> None:
-    """Insert."""
+    """Put an entry at the end of a `datasets.yaml`, which is made if it does not exist; all other text stays as it is.
+
+    Args:
+        file: The file.
+        name: The entry's name.
+        entry: Its YAML text with the name on the first line, as from `suggest_entry`.
+
+    Raises:
+        InputError: the file has an entry of that name, is not YAML, or is not a mapping of indented lines.
+    """
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    existing = _load(file) if file.exists() else {}
+    if name in existing:
+        raise InputError(f"{file}: there is an entry '{name}' already", "give another name, or edit the file")
+    text = f"{before.rstrip()}\n\n{entry.rstrip()}\n".lstrip("\n")
+    try:
+        after = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        after = None
+    if not isinstance(after, dict) or after.keys() != existing.keys() | {name}:
+        raise InputError(f"{file}: cannot be extended", f"add this to it by hand:\n{entry}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.chmod(temporary, file.stat().st_mode if file.exists() else 0o644)
+    os.replace(temporary, file)

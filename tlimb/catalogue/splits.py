@@ -16,8 +16,8 @@ ROLES: tuple[RoleName, ...] = ("train", "val", "test")
 class Split:
     """How one data set is divided.
 
-    `parts` are disjoint: an integer is a number of participants, a float a fraction of them. `val` and `test` are fractions of every part that
-    is not itself named train, val or test.
+    `parts` are disjoint: an integer is a number of participants, a float a fraction of them. `val` and `test` are fractions of every part
+    that is not itself named train, val or test.
     """
 
     parts: tuple[tuple[str, int | float], ...] = ()
@@ -63,8 +63,8 @@ class Role:
 def assign(participants: Mapping[str, str], split: Split) -> dict[str, Role]:
     """The role of each participant, in hash order.
 
-    Each group draws u in [0, 1) as a SHA-256 of (seed, purpose, group), so it does not matter which others there are: with fractions, adding
-    participants changes nobody's role. Parts by count take groups in order of u, so a smaller count is a subset of a larger one.
+    Each group draws u in [0, 1) as a SHA-256 of (seed, purpose, group), so it does not matter which others there are: with fractions,
+    adding participants changes nobody's role. Parts by count take groups in order of u, so a smaller count is a subset of a larger one.
 
     Args:
         participants: Group (family, or the participant itself) by participant id; a group's members get the same part and role.
@@ -93,8 +93,8 @@ def select(
 ) -> list[str]:
     """The participants a stage on `part` uses in `role`, in hash order.
 
-    Every part shares the participants of a part named val (test); the part train also takes those that no part claims. Without `part`, all of
-    the data set.
+    Every part shares the participants of a part named val (test); the part train also takes those that no part claims. Without `part`, all
+    of the data set.
 
     Args:
         roles: What `assign` returns.
@@ -144,8 +144,8 @@ def _parts(ordered: list[str], members: Mapping[str, list[str]], split: Split) -
 
 
 def _role(part: str | None, group: str, seed: int, val: float, test: float) -> RoleName:
-    if part in ("train", "val", "test"):
-        return part
+    if (named := next((role for role in ROLES if role == part), None)) is not None:
+        return named
     u = _draw(seed, "role", group)
     return "test" if u < test else "val" if u < test + val else "train"
 

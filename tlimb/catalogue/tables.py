@@ -82,7 +82,8 @@ def read_table(path: Path) -> Table:
 class Label:
     """What a column of the table says about a participant.
 
-    A number is in `unit`; a category is one of `classes`, whose order is the class index. `codes` says which class a cell of the table means.
+    A number is in `unit`; a category is one of `classes`, whose order is the class index. `codes` says which class a cell of the table
+    means.
     """
 
     name: str

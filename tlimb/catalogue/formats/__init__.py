@@ -45,7 +45,8 @@ class Contents:
     Attributes:
         table: The file the labels stand in, for messages.
         columns: Its columns.
-        records: Its rows, also of participants without images, by participant id.
+        records: Its rows, also of participants without images.
+        participants: Ids in the table or with an image.
         found: The scans.
         problems: What is wrong.
         identity: Strings that change when table or images change; the data set's fingerprint is made of them.

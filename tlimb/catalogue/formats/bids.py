@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tlimb.catalogue.tables import Record, Table, read_table
 from tlimb.errors import InputError
 
 KEYS = frozenset({"image", "session"})
+NO_IMAGE = "participant-without-image"
 EXTENSIONS = (".nii.gz", ".nii")
 _FOLDERS = {"bold": "func", "sbref": "func", "dwi": "dwi", "asl": "perf", "pet": "pet", "epi": "fmap"}
 
@@ -41,67 +42,47 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
     visits = _root_sessions(root)
     columns = dict.fromkeys(table.columns) | {column: None for record in visits.values() for column in record.values}
     found: list[Found] = []
-    identity = [_digest(table.path)]
+    identity = [_digest(table.path), _digest(root / "sessions.tsv")]
     subjects = _subfolders(root, "sub-")
     if not subjects:
         raise InputError(f"{place}: {root} holds no sub-* folder", "root must be the top folder of a BIDS data set")
     for subject in subjects:
         participant = bare(subject.name)
         images, own = _images(subject.path, wanted, session)
-        for name, record in own.items():
-            visits.setdefault((participant, name), record)
-            columns.update(dict.fromkeys(record.values))
+        for name, row in own.items():
+            visits.setdefault((participant, name), row)
+            columns.update(dict.fromkeys(row.values))
+            identity.append(f"{participant}\0{name}\0{sorted(row.values.items())}")
         for visit, files in images.items():
-            record = _merged(rows.get(participant), visits.get((participant, visit)))
+            where = f"sub-{participant}" + (f"/ses-{visit}" if visit else "")
             scans, lacking = _scans(files, wanted)
+            if lacking and any(files.values()):
+                problems.append(Problem(NO_IMAGE, participant, where, f"{where} lacks {' and '.join(lacking)} for a scan"))
             for scan in scans:
                 for path, size, mtime in scan:
                     relative = os.path.relpath(path, root)
                     identity.append(f"{relative}\0{size}\0{mtime}")
                     if problem := file_problem(participant, relative, size):
                         problems.append(problem)
+                record = _merged(rows.get(participant), visits.get((participant, visit)))
                 found.append(Found(participant, visit, tuple(Path(path) for path, _, _ in scan), record))
-            where = f"sub-{participant}" + (f"/ses-{visit}" if visit else "")
-            if lacking and (scans or any(files.values())):
-                problems.append(
-                    Problem("participant-without-image", participant, where, f"{where} lacks {' and '.join(lacking)} for a scan")
-                )
+    name = "/".join(wanted)
     if not found:
-        there = ", ".join(sorted(_suffixes_there(root))) or "none"
-        raise InputError(
-            f"{place}: {root} holds no image *_{'/'.join(wanted)}.nii[.gz]", f"set image to one of the suffixes that are there: {there}"
-        )
-    imaged = {scan.participant_id for scan in found}
-    for participant, record in rows.items():
+        there = ", ".join(image_suffixes(root)) or "none"
+        raise InputError(f"{place}: {root} holds no image *_{name}.nii[.gz]", f"set image to one of the suffixes that are there: {there}")
+    imaged = dict.fromkeys(scan.participant_id for scan in found)
+    for participant, row in rows.items():
         if participant not in imaged:
-            problems.append(
-                Problem(
-                    "participant-without-image",
-                    participant,
-                    f"{table.path.name}:{record.line}",
-                    f"sub-{participant} has no {'/'.join(wanted)} image",
-                )
-            )
-    for participant in dict.fromkeys(scan.participant_id for scan in found):
+            where = f"{table.path.name}:{row.line}"
+            problems.append(Problem(NO_IMAGE, participant, where, f"{where}: sub-{participant} has no {name} image"))
+    for participant in imaged:
         if rows and participant not in rows:
-            problems.append(
-                Problem(
-                    "image-without-participant",
-                    participant,
-                    f"sub-{participant}",
-                    f"sub-{participant} has an image, but no row in {table.path.name}",
-                )
-            )
-    records = tuple(merged for key, record in visits.items() if (merged := _merged(rows.get(key[0]), record))) if visits else ()
-    return Contents(
-        table.path,
-        tuple(columns),
-        (*rows.values(), *records),
-        tuple(dict.fromkeys([*rows, *imaged])),
-        tuple(found),
-        tuple(problems),
-        tuple(identity),
-    )
+            message = f"sub-{participant} has an image, but no row in {table.path.name}"
+            problems.append(Problem("image-without-participant", participant, f"sub-{participant}", message))
+    by_visit = [record for (participant, _), row in visits.items() if (record := _merged(rows.get(participant), row))]
+    participants = tuple(dict.fromkeys([*rows, *imaged]))
+    records = (*rows.values(), *by_visit)
+    return Contents(table.path, tuple(columns), records, participants, tuple(found), tuple(problems), tuple(identity))
 
 
 def _participants(place: str, root: Path, needed: bool) -> tuple[Table, dict[str, Record], list[Problem]]:
@@ -201,12 +182,13 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def _suffixes_there(root: Path, subjects: int = 20) -> Iterator[str]:
+def image_suffixes(root: Path, subjects: int = 20) -> list[str]:
+    """The suffixes of the images of the first subjects, sorted."""
     seen = set()
     for subject in _subfolders(root, "sub-")[:subjects]:
         for _, _, names in os.walk(subject.path):
             for name in names:
-                for extension in EXTENSIONS:
-                    if name.endswith(extension) and "_" in name:
-                        seen.add(name.removesuffix(extension).rsplit("_", 1)[1])
-    yield from seen
+                stem = next((name.removesuffix(extension) for extension in EXTENSIONS if name.endswith(extension)), "")
+                if "_" in stem:
+                    seen.add(stem.rsplit("_", 1)[1])
+    return sorted(seen)

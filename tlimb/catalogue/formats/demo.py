@@ -40,7 +40,7 @@ def folder(options: Mapping[str, Any]) -> Path:
 
 
 def table(options: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The rows of participants.tsv: ages 20 to 80 years, both sexes and two sites in equal probability; row i does not depend on how many follow."""
+    """The rows of participants.tsv: ages 20 to 80 years, sexes and sites evenly; a row does not depend on how many follow."""
     participants, seed = size(options)
     rows = []
     for number in range(1, participants + 1):

@@ -37,8 +37,8 @@ class BaseDataModule(lightning.LightningDataModule):
     Args:
         orientation: Axis codes of the images after reading: the direction in which each axis grows.
         spacing_mm: Voxel size to resample to, one number or one for each axis; none keeps each image's own.
-        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to 99th
-            of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none.
+        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to
+            99th of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none.
         on_bad: What to do about images that cannot be used: error (name all of them and stop) or skip (go on without them and count them).
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.
@@ -149,7 +149,7 @@ class BaseDataModule(lightning.LightningDataModule):
         self._participants = [f"{name}:{item}" if several else item for name, data in self._data.items() for item in data.participants]
         self._sessions = [session for data in self._data.values() for session in data.sessions]
         self._volume_ml = np.concatenate([data.volume_ml for data in self._data.values()])
-        counts = {role: len({self._participants[row] for row in self.rows(role)}) for role in ROLES}
+        counts: dict[str, int] = {role: len({self._participants[row] for row in self.rows(role)}) for role in ROLES}
         bad = sum(len(data.document["bad"]) for data in self._data.values())
         self.subjects: dict[str, Any] = {**counts, "dropped": dropped, "bad": bad}
 
@@ -183,7 +183,7 @@ class BaseDataModule(lightning.LightningDataModule):
     @property
     def volumes(self) -> dict[str, dict[str, Any]]:
         """For the head-size baseline, by role and one entry a participant's session: `volume_ml` (U,) and `truth` {target: (U,)}."""
-        result = {}
+        result: dict[str, dict[str, Any]] = {}
         for role in ROLES:
             first: dict[tuple[str, str], int] = {}
             for row in self.rows(role).tolist():

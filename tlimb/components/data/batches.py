@@ -67,8 +67,8 @@ class ArrayDataset(Dataset[dict[str, Any]]):
 class Batches(DistributedSampler[Rows]):
     """Batches of row numbers.
 
-    A `DistributedSampler`, so that Lightning neither wraps nor replaces it: each process takes every n-th batch itself, and Lightning calls
-    `set_epoch` at the start of each epoch. The order is a function of (seed, epoch), which is what makes a resumed run see the same batches.
+    A `DistributedSampler`, so that Lightning neither wraps nor replaces it: each process takes every n-th batch itself, and Lightning
+    calls `set_epoch` at the start of each epoch. The order is a function of (seed, epoch): a resumed run sees the same batches.
 
     Args:
         rows: The rows of one role.
@@ -92,7 +92,7 @@ class Batches(DistributedSampler[Rows]):
             return max(1, total // self.num_replicas)
         return len(range(self.rank, total, self.num_replicas))
 
-    def __iter__(self) -> Iterator[Rows]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Rows]:
         rows = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows) if self.train else self.rows
         total = -(-len(rows) // self.batch_size)
         for number in range(len(self)):

@@ -16,8 +16,8 @@ class CropCenterDataModule(BaseDataModule):
         size: Voxels along each axis; none keeps the images' own shape, which must then be the same for all.
         orientation: Axis codes of the images after reading: the direction in which each axis grows.
         spacing_mm: Voxel size to resample to, one number or one for each axis; none keeps each image's own.
-        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to 99th
-            of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none.
+        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to
+            99th of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none.
         on_bad: What to do about images that cannot be used: error (name all of them and stop) or skip (go on without them and count them).
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.

@@ -3,10 +3,10 @@
 Everything is a soft function of position, so that a voxel at a border holds the mixture that a 4 mm voxel would (partial volume). In mm,
 RAS+, the origin in the brain's centre:
 
-- brain: an ellipsoid of semi-axes (66, 84, 60) mm times a head scale of 1.03 (M) or 0.97 (F) with sd 0.025, its surface folded by sulci;
-- cortex: 5.2 mm thick at 20 years, 0.025 mm a year less, sd 0.3 mm; sulci widen by the same;
+- brain: an ellipsoid of semi-axes (68, 86, 62) mm times a head scale of 1.03 (M) or 0.97 (F) with sd 0.025, its surface folded by sulci;
+- cortex: 4.6 mm thick at 20 years, 0.02 mm a year less, sd 0.25 mm; sulci and the fissure between the hemispheres widen by the same;
 - lateral ventricles: 1 to 2.6 times as large from 20 to 80 years, times a lognormal subject factor of sd 0.2;
-- cerebellum, brain stem and the fissure between the hemispheres, so that no two directions look alike;
+- cerebellum and brain stem, so that no two directions look alike;
 - white matter darkens with age; gain, bias field and noise vary between subjects, pose by about 2 mm and 2 degrees.
 """
 
@@ -74,43 +74,36 @@ def draw(*, age: float, sex: str, key: str) -> NDArray[np.int16]:
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
     years = age - 20
     scale = (1.03 if sex == "M" else 0.97) * (1 + 0.025 * random.standard_normal())
-    cortex_mm = 5.2 - 0.025 * years + 0.3 * random.standard_normal()
+    cortex_mm = 4.6 - 0.02 * years + 0.25 * random.standard_normal()
+    sulcus_mm = 6.6 - cortex_mm
     ventricle = ((1 + 1.6 * years / 60) * np.exp(0.2 * random.standard_normal())) ** (1 / 3)
     x, y, z = _coordinates(random)
-    folds = random.uniform(0, 2 * np.pi, 6)
+    phase = random.uniform(0, 2 * np.pi, 6)
     waves = (
-        np.sin(x / 8 + folds[0]) * np.sin(y / 9 + folds[1])
-        + np.sin(y / 8 + folds[2]) * np.sin(z / 9 + folds[3])
-        + np.sin(z / 8 + folds[4]) * np.sin(x / 9 + folds[5])
+        np.sin(x / 7 + phase[0]) * np.cos(y / 8 + phase[1])
+        + np.sin(y / 7 + phase[2]) * np.cos(z / 8 + phase[3])
+        + np.sin(z / 7 + phase[4]) * np.cos(x / 8 + phase[5])
     )
 
-    cerebrum = _depth(x, y, z - 4, (66 * scale, 84 * scale, 60 * scale))
-    flat_base = z + 38 * scale + 10 * np.cos(y / 40)
-    cerebrum = np.minimum(cerebrum, flat_base)
-    cerebellum = _depth(x, y + 48 * scale, z + 42 * scale, (46 * scale, 28 * scale, 20 * scale))
-    stem = np.minimum(11 * scale - np.hypot(x, y + 22 * scale), np.minimum(z + 68 * scale, -z))
+    cerebrum = np.minimum(_depth(x, y, z - 4, (68 * scale, 86 * scale, 62 * scale)), z + 36 * scale + 12 * np.cos(y / 40))
+    cerebellum = _depth(x, y + 46 * scale, z + 40 * scale, (48 * scale, 30 * scale, 22 * scale))
+    stem = np.minimum(12 * scale - np.hypot(x, y + 20 * scale), np.minimum(z + 68 * scale, -z))
     brain = _inside(np.maximum(np.maximum(cerebrum, cerebellum), stem))
 
-    sulcus_mm = (5.5 - cortex_mm) * 2
-    folded = cerebrum - np.maximum(waves, 0) * (1.5 + sulcus_mm)
-    white = np.maximum(_inside(folded - cortex_mm - 2), np.maximum(_inside(cerebellum - 9), _inside(stem - 3)))
-    gray = np.maximum(np.maximum(_inside(folded), _inside(cerebellum - 1)), _inside(stem))
-    fissure = (
-        _inside(2.2 + 0.03 * years - np.abs(x))
-        * _inside(np.maximum(z - 22 * scale, np.maximum(y - 45 * scale, -y - 62 * scale)))
-        * _inside(cerebrum)
-    )
-    horns = np.maximum(
-        *(
-            np.maximum(
-                _depth(x - side * 11, y - 12, z - 10, (7 * ventricle, 26 * ventricle, 9 * ventricle)),
-                _depth(x - side * 20, y + 26, z - 4, (8 * ventricle, 14 * ventricle, 9 * ventricle)),
-            )
-            for side in (-1, 1)
-        )
-    )
-    fluid = np.maximum(_inside(horns), fissure)
-    thalamus = np.maximum(*(_inside(_depth(x - side * 13, y + 6, z + 3, (9, 15, 9))) for side in (-1, 1)))
+    sulci = np.maximum(7 * np.abs(waves) - sulcus_mm / 2, cerebrum - 14)
+    callosum = _depth(x, y, z - 2, (500, 46 * scale, 26 * scale))
+    fissure = np.maximum(np.abs(x) - sulcus_mm / 2, callosum)
+    pial = np.minimum(cerebrum, np.minimum(sulci, fissure))
+    gray = np.maximum(np.maximum(_inside(pial), _inside(cerebellum - 1)), _inside(stem))
+    white = np.maximum(np.maximum(_inside(pial - cortex_mm), _inside(cerebellum - 8)), _inside(stem - 2))
+    thalami = [_depth(x - side * 12, y + 8, z - 1, (9, 14, 9)) for side in (-1, 1)]
+    thalamus = np.maximum(*map(_inside, thalami))
+    horns = [
+        _depth(x - side * across, y - forward, z - up, (5.5 * ventricle, length * ventricle, 7 * ventricle))
+        for side in (-1, 1)
+        for across, forward, up, length in ((9, 12, 14, 26), (19, -26, 8, 15))
+    ]
+    fluid = np.maximum.reduce([_inside(horn) for horn in horns])
 
     intensity = np.full(SHAPE, 260.0, dtype=np.float32)
     for membership, value in ((gray, 640.0), (white, 1000.0 - 1.2 * years), (thalamus, 720.0), (fluid, 220.0)):
@@ -140,7 +133,7 @@ def _depth(x: Array, y: Array, z: Array, axes: tuple[float, float, float]) -> Ar
 
 def _inside(depth_mm: Array) -> Array:
     """The share of a voxel at that depth that lies inside."""
-    return np.clip(depth_mm / SPACING_MM + 0.5, 0, 1)
+    return np.asarray(np.clip(depth_mm / SPACING_MM + 0.5, 0, 1), dtype=np.float32)
 
 
 def _save(image: NDArray[np.int16], path: Path) -> None:

@@ -2,20 +2,22 @@
 
 import hashlib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.datasets import Dataset
+import nibabel as nib
+
+from tlimb.catalogue.listing import Dataset
 from tlimb.components.data import demo
-from tlimb.components.data.reading import Unusable, axis_codes, read_image
+from tlimb.components.data.reading import UnusableError, axis_codes, read_image
 
 
 def inspect(dataset: Dataset) -> list[dict[str, Any]]:
     """Decode every image of a data set and report.
 
     Returns:
-        Findings, JSON types only. First one with `kind: images` for each combination of orientation, shape, voxel size and type: `orientation`,
-        `shape`, `spacing_mm`, `dtype`, `count`, and `file`, an example. Then those with `kind` bad-image or duplicate: `participant_id`,
-        `session`, `file`, `message`.
+        Findings, JSON types only. First one of `kind` images for each combination of `orientation`, `shape`, `spacing_mm` and `dtype`,
+        with its `count` and an example `file`. Then those of `kind` bad-image or duplicate: `participant_id`, `session`, `file`, `message`.
     """
     if dataset.format == "demo":
         demo.generate(dataset.root, dataset.options)
@@ -29,11 +31,11 @@ def inspect(dataset: Dataset) -> list[dict[str, Any]]:
             where = {"participant_id": scan.participant_id, "session": scan.session, "file": file}
             try:
                 image = read_image(path)
-            except Unusable as reason:
+            except UnusableError as reason:
                 findings.append({"kind": "bad-image", **where, "message": f"{file}: {reason}"})
                 continue
             spacing = tuple(round(float(size), 3) for size in image.pixdim[: image.ndim - 1])
-            look = (axis_codes(image), tuple(image.shape[1:]), spacing, str(image.meta.get("tlimb_dtype", "")))
+            look = (axis_codes(image), tuple(image.shape[1:]), spacing, _dtype(path))
             looks[look] += 1
             example.setdefault(look, file)
             # The decoded voxels, not the file: a copy may be compressed in another way.
@@ -53,3 +55,8 @@ def inspect(dataset: Dataset) -> list[dict[str, Any]]:
         for (codes, shape, spacing, dtype), count in looks.most_common()
     ]
     return summary + findings
+
+
+def _dtype(path: Path) -> str:
+    """How the voxels of a NIfTI file are stored; empty for other files."""
+    return str(nib.load(path).get_data_dtype()) if path.name.endswith((".nii", ".nii.gz")) else ""

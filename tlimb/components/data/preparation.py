@@ -10,14 +10,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tlimb.catalogue.datasets import Dataset, Scan
+from tlimb.catalogue.listing import Dataset, Scan
 from tlimb.components.data import demo
-from tlimb.components.data.base import BaseDataModule, Image
+from tlimb.components.data.base import BaseDataModule
 from tlimb.components.data.prepared import COLUMNS, FORMAT
-from tlimb.components.data.reading import Unusable, Volume, read_volume
+from tlimb.components.data.reading import UnusableError, Volume, read_volume
 from tlimb.errors import InputError
 
-_SHOWN = 20
+_SHOWN = 10
 Progress = Callable[[int, int], None]
 
 
@@ -27,7 +27,7 @@ def prepare(
     *,
     module_class: type[BaseDataModule],
     arguments: Mapping[str, Any],
-    progress: Progress | None = None,
+    emit: Progress | None = None,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Write `images.npy`, `index.csv` and `prepared.json` of a data set into the folder `out`.
@@ -37,7 +37,7 @@ def prepare(
         out: An existing folder.
         module_class: Makes rows of images (`views`).
         arguments: Its arguments; those in `LOADING` do not matter here.
-        progress: Called with the number of scans done and of all.
+        emit: Called with the number of scans done and of all.
         threads: Scans read at the same time. gzip releases the interpreter's lock, so more than one pays where cores are free.
 
     Returns:
@@ -58,9 +58,9 @@ def prepare(
         index = csv.writer(file, lineterminator="\n")
         index.writerow([*COLUMNS, *dataset.labels])
         for done, (scan, volume) in enumerate(_volumes(listing.scans, module, threads), start=1):
-            if progress:
-                progress(done, len(listing.scans))
-            if isinstance(volume, Unusable):
+            if emit:
+                emit(done, len(listing.scans))
+            if isinstance(volume, UnusableError):
                 bad.append(_bad(scan.participant_id, scan.session, _relative(scan.images, dataset.root), str(volume)))
                 continue
             for name, view in module.views(volume.image, volume.fill, volume.spacing_mm):
@@ -76,12 +76,7 @@ def prepare(
                 rows += 1
             spacings.add(tuple(round(size, 3) for size in volume.spacing_mm))
         if bad and module.on_bad == "error":
-            listed = "\n".join(f"  {item['participant_id']}: {item['file']}: {item['reason']}" for item in bad[:_SHOWN])
-            more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-            raise InputError(
-                f"{dataset.name}: {len(bad)} images or labels cannot be used:\n{listed}{more}",
-                "repair them, or go on without them: data …(on_bad=skip)",
-            )
+            raise InputError(_refusal(dataset.name, bad), "repair them, or go on without them: data …(on_bad=skip)")
         if not shapes:
             raise InputError(
                 f"{dataset.name}: none of its {len(listing.scans)} images can be used", f"tlimb data check {dataset.name} lists why"
@@ -109,13 +104,13 @@ def prepare(
     return document
 
 
-def _volumes(scans: tuple[Scan, ...], module: BaseDataModule, threads: int) -> Iterator[tuple[Scan, Volume | Unusable]]:
+def _volumes(scans: tuple[Scan, ...], module: BaseDataModule, threads: int) -> Iterator[tuple[Scan, Volume | UnusableError]]:
     """Scans with what was read, in order; a few at a time, so that memory does not grow with the data set."""
 
-    def read(scan: Scan) -> Volume | Unusable:
+    def read(scan: Scan) -> Volume | UnusableError:
         try:
             return read_volume(scan.images, orientation=module.orientation, spacing_mm=module.spacing_mm, intensity=module.intensity)
-        except Unusable as reason:
+        except UnusableError as reason:
             return reason
 
     remaining = iter(scans)
@@ -132,6 +127,15 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 def _bad(participant: str, session: str, file: str, reason: str) -> dict[str, str]:
     return {"participant_id": participant, "session": session, "file": file, "reason": reason}
+
+
+def _refusal(name: str, bad: list[dict[str, str]]) -> str:
+    """All of them, those with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for item in bad:
+        by_reason.setdefault(item["reason"], []).append(item["file"])
+    listed = "\n".join(f"  {reason}: {', '.join(files)}" for reason, files in by_reason.items())
+    return f"{name}: {len(bad)} images or labels cannot be used:\n{listed}"
 
 
 def _relative(files: tuple[Path, ...], root: Path) -> str:

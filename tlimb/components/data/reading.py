@@ -9,6 +9,7 @@ import numpy as np
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader, NibabelReader, NumpyReader, PILReader
 from monai.transforms import EnsureChannelFirst, Orientation, Spacing
+from monai.utils import OptionalImportError
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ _AXES = (("L", "R"), ("P", "A"), ("I", "S"))
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """An image that cannot be used; the message says why."""
 
 
@@ -44,13 +45,14 @@ def read_volume(files: Sequence[Path], *, orientation: str, spacing_mm: Sequence
     """Read, reorient, resample and normalise one scan, a file per channel.
 
     Raises:
-        Unusable: a file is absent, empty, damaged, of the wrong number of dimensions, not finite or constant, or the channels lie on different grids.
+        UnusableError: a file is absent, empty, damaged, of the wrong number of dimensions, not finite or constant, or the channels lie on
+            different grids.
     """
     channels = [read_image(file) for file in files]
     first = channels[0]
     for file, channel in zip(files[1:], channels[1:], strict=True):
         if channel.shape != first.shape or not np.allclose(channel.affine, first.affine, atol=0.01):
-            raise Unusable(f"{file.name} lies on another grid than {files[0].name}; register and resample it first")
+            raise UnusableError(f"{file.name} lies on another grid than {files[0].name}; register and resample it first")
     spatial = first.ndim - 1
     foreground_ml = float((first.array > 0).sum()) * float(np.prod(np.asarray(first.pixdim[:spatial], dtype=np.float64))) / 1000
     image = MetaTensor(np.concatenate([channel.array for channel in channels]), affine=first.affine)
@@ -69,28 +71,28 @@ def read_image(file: Path) -> MetaTensor:
     """One image as it is stored, (1, space…) float32 with its affine (voxel to RAS mm).
 
     Raises:
-        Unusable: see `read_volume`.
+        UnusableError: see `read_volume`.
     """
     if not file.exists():
-        raise Unusable("the file does not exist")
+        raise UnusableError("the file does not exist")
     if file.stat().st_size == 0:
-        raise Unusable("the file is empty (0 bytes)")
+        raise UnusableError("the file is empty (0 bytes)")
     reader = _reader(file)
     try:
         array, meta = reader.get_data(reader.read(file))
-        image = EnsureChannelFirst()(MetaTensor(np.asarray(array, dtype=np.float32), meta=meta))
+        image = EnsureChannelFirst()(MetaTensor(np.array(array, dtype=np.float32), meta=meta))
     except Exception as error:  # whatever a damaged file makes a reader raise is a reason to name it
-        raise Unusable(f"the file cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise UnusableError(f"the file cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     if image.shape[0] != 1:
-        raise Unusable(
+        raise UnusableError(
             f"the image has {image.ndim} dimensions ({' x '.join(map(str, (*image.shape[1:], image.shape[0])))}), but a volume has 3"
         )
     if image.ndim not in (3, 4) or min(image.shape) < 1:
-        raise Unusable(f"the image has the shape {' x '.join(map(str, image.shape[1:]))}, but a volume has 3 dimensions")
+        raise UnusableError(f"the image has the shape {' x '.join(map(str, image.shape[1:]))}, but a volume has 3 dimensions")
     if not np.isfinite(image.array).all():
-        raise Unusable("the image has voxels that are not numbers (NaN or infinite)")
+        raise UnusableError("the image has voxels that are not numbers (NaN or infinite)")
     if image.array.min() == image.array.max():
-        raise Unusable(f"the image is constant (all voxels {image.array.flat[0]:g})")
+        raise UnusableError(f"the image is constant (all voxels {image.array.flat[0]:g})")
     return image
 
 
@@ -103,7 +105,7 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
     """Normalise one channel; returns it and what background (0 before) is afterwards. Rules: see `BaseDataModule`, `intensity`.
 
     Raises:
-        Unusable: there is no foreground, or it is constant.
+        UnusableError: there is no foreground, or it is constant.
     """
     if rule == "none":
         return image, 0.0
@@ -114,22 +116,22 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
             else (float(image.min()), float(np.ptp(image)))
         )
         if high <= 0:
-            raise Unusable("the image is constant after resampling")
+            raise UnusableError("the image is constant after resampling")
         return (image - low) / high, -low / high
     mask = image > 0
     inside = image[mask]
     if inside.size == 0:
-        raise Unusable("the image has no voxel above 0")
+        raise UnusableError("the image has no voxel above 0")
     if rule == "mean":
         return image / float(inside.mean(dtype=np.float64)), 0.0
     if rule == "percentile":
         low, high = map(float, np.percentile(inside, (1, 99)))
         if high <= low:
-            raise Unusable("the image is constant over its voxels above 0")
+            raise UnusableError("the image is constant over its voxels above 0")
         return np.clip((image - low) / (high - low), 0, 1, dtype=np.float32), float(np.clip(-low / (high - low), 0, 1))
     mean, sd = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
     if sd <= 1e-6 * abs(mean):
-        raise Unusable("the image is constant over its voxels above 0")
+        raise UnusableError("the image is constant over its voxels above 0")
     return np.where(mask, (image - mean) / sd, 0).astype(np.float32), 0.0
 
 
@@ -138,7 +140,7 @@ def _reader(file: Path) -> ImageReader:
     if name.endswith(_PICTURES):
         try:
             return PILReader(converter=_grey)
-        except Exception as error:
+        except OptionalImportError as error:
             raise InputError(f"{file}: pictures need the package pillow", "pip install pillow") from error
     return NumpyReader() if name.endswith(".npy") else NibabelReader()
 

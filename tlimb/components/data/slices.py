@@ -16,13 +16,13 @@ class SliceDataModule(BaseDataModule):
     Args:
         plane: axial, coronal or sagittal.
         size: Pixels along the two axes of a slice; none keeps the images' own shape, which must then be the same for all.
-        position: Where the middle slice lies, as a fraction of the axis: 0.5 is the centre of the grid, and 1 its superior, anterior or right end.
+        position: Where the middle slice lies, as a fraction of the axis: 0.5 is the centre, and 1 the superior, anterior or right end.
         count: Slices of each volume.
         step_mm: Distance between neighbouring slices.
         orientation: Axis codes of the images after reading: the direction in which each axis grows.
         spacing_mm: Voxel size to resample to, one number or one for each axis; none keeps each image's own.
-        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to 99th
-            of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none; computed over the volume.
+        intensity: zscore (mean 0 and sd 1 over voxels > 0, the others 0), zscore_all (over all voxels), minmax (0 to 1), percentile (1st to
+            99th of voxels > 0 to 0 to 1, clipped), mean (divided by the mean of voxels > 0), or none; computed over the volume.
         on_bad: What to do about images that cannot be used: error (name all of them and stop) or skip (go on without them and count them).
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.
