@@ -107,7 +107,7 @@ class Label:
             if number is None:
                 raise ValueError(f"'{text}' in column '{self.column}' is not a number")
             return number
-        name = self.codes.get(_code(text))
+        name = self.codes.get(code_of(text))
         if name is None:
             raise ValueError(f"'{text}' in column '{self.column}' is none of the classes {', '.join(self.classes or ())}")
         return name
@@ -135,14 +135,22 @@ def define_label(name: str, spec: Mapping[str, Any], records: Iterable[Record], 
     if classes is not None:
         codes = _codes(classes, place)
         return Label(name, column, "category", None, tuple(dict.fromkeys(codes.values())), codes)
-    values = sorted({text for record in records if (text := record.get(column))})
+    values = distinct(text for record in records if (text := record.get(column)))
     numbers = sum(as_number(text) is not None for text in values)
     if unit is not None or 2 * numbers >= len(values):
         return Label(name, column, "number", None if unit is None else str(unit))
-    return Label(name, column, "category", None, tuple(values), {_code(value): value for value in values})
+    return Label(name, column, "category", None, tuple(values), {code_of(value): value for value in values})
 
 
-def _code(value: object) -> str:
+def distinct(cells: Iterable[str]) -> list[str]:
+    """One spelling of each cell that means something else, sorted."""
+    spellings: dict[str, str] = {}
+    for cell in sorted(set(cells)):
+        spellings.setdefault(code_of(cell), cell)
+    return sorted(spellings.values())
+
+
+def code_of(value: object) -> str:
     """Cells that mean the same are equal: ``1``, ``1.0``, ``01``; ``M``, ``m``."""
     text = str(value).strip().casefold()
     number = as_number(text)
@@ -150,7 +158,10 @@ def _code(value: object) -> str:
 
 
 def _codes(classes: object, place: str) -> dict[str, str]:
-    """From `classes: [F, M]` or `{male: 1, female: [2, 3]}` to code -> class name; F, M, female and male stand for each other."""
+    """Class name by code, from `classes: [F, M]` or `{male: 1, female: [2, 3]}`.
+
+    A class can also stand in the table by its name, and F and female, M and male stand for each other.
+    """
     if isinstance(classes, Mapping):
         pairs = [(str(name), code) for name, given in classes.items() for code in (given if isinstance(given, list) else [given])]
     elif isinstance(classes, list):
@@ -163,13 +174,12 @@ def _codes(classes: object, place: str) -> dict[str, str]:
         raise InputError(f"{place}: a category needs at least two classes", "write classes: [F, M] or classes: {male: 1, female: 2}")
     codes: dict[str, str] = {}
     for name, code in pairs:
-        if codes.setdefault(_code(code), name) != name:
+        if codes.setdefault(code_of(code), name) != name:
             raise InputError(
-                f"{place}: '{code}' means both {codes[_code(code)]} and {name}", "each value of the table belongs to one class"
+                f"{place}: '{code}' means both {codes[code_of(code)]} and {name}", "each value of the table belongs to one class"
             )
-    for name, code in pairs:
-        for words in _SEX:
-            if _code(code) in words:
-                for word in words:
-                    codes.setdefault(word, name)
+    for name, code in [(name, name) for name, _ in pairs] + pairs:
+        synonyms = next((words for words in _SEX if code_of(code) in words), {code_of(code)})
+        for word in synonyms:
+            codes.setdefault(word, name)
     return codes

@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tlimb.catalogue.formats import bids
-from tlimb.catalogue.tables import Table, as_number, read_table
+from tlimb.catalogue.tables import Table, as_number, distinct, read_table
 from tlimb.errors import InputError
 
 _AGE = re.compile(r"age|age[_ ]?at[_ ]?(scan|visit|mri)|age[_ ]?(years|yrs)", re.IGNORECASE)
@@ -96,8 +95,8 @@ def _sex_classes(table: Table, column: str, sidecar: Mapping[str, Any]) -> str:
 
 
 def _values(table: Table, column: str) -> list[str]:
-    counts = Counter(text for record in table.records if (text := record.get(column)))
-    return sorted(counts, key=lambda text: (as_number(text) or 0.0, text))
+    values = distinct(text for record in table.records if (text := record.get(column)))
+    return sorted(values, key=lambda text: (as_number(text) or 0.0, text))
 
 
 def _first(columns: Iterable[str], pattern: re.Pattern[str]) -> str | None:
