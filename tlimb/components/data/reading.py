@@ -1,5 +1,6 @@
 """One scan from its files: MONAI reads, reorients and resamples; intensities are normalised here."""
 
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def read_image(file: Path) -> MetaTensor:
         raise UnusableError("the file is empty (0 bytes)")
     reader = _reader(file)
     try:
+        _verify(file)
         array, meta = reader.get_data(reader.read(file))
         image = EnsureChannelFirst()(MetaTensor(np.array(array, dtype=np.float32), meta=meta))
     except Exception as error:  # whatever a damaged file makes a reader raise is a reason to name it
@@ -133,6 +135,14 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
     if sd <= 1e-6 * abs(mean):
         raise UnusableError("the image is constant over its voxels above 0")
     return np.where(mask, (image - mean) / sd, 0).astype(np.float32), 0.0
+
+
+def _verify(file: Path) -> None:
+    """Decompress to the end: nibabel stops after the last voxel, before the checksum that tells a damaged file."""
+    if file.suffix == ".gz":
+        with gzip.open(file) as stream:
+            while stream.read(1 << 22):
+                pass
 
 
 def _reader(file: Path) -> ImageReader:
