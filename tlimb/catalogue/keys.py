@@ -1,0 +1,39 @@
+"""Short keys of the language and the config paths they stand for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A short key: `path` is a dotted config path, class_path/init_args levels left out."""
+
+    word: str
+    path: str
+    help: str
+
+
+_KEYS = (
+    Key("lr", "scenario.optimizer.lr", "learning rate"),
+    Key("batch", "data.batch_size", "images per training step"),
+    Key("epochs", "trainer.max_epochs", "passes over the training subjects"),
+    Key("seed", "seed", "where every random number of the stage comes from"),
+    Key("weight_decay", "scenario.optimizer.weight_decay", "decay of weights (never of biases and norms)"),
+    Key("dropout", "architecture.dropout", "dropout on the features before the heads"),
+    Key("freeze", "scenario.freeze", "everything before this layer stays as it is"),
+    Key("elastic", "scenario.elastic", "strength of the pull towards the weights the stage starts from (L2-SP)"),
+    Key("optimizer", "scenario.optimizer", "optimizer, e.g. adamw, sgd(momentum=0.9)"),
+    Key("schedule", "scenario.schedule", "learning-rate schedule, e.g. cosine"),
+    Key("patience", "scenario.patience", "epochs without improvement of the monitored metric before training stops"),
+    Key("precision", "trainer.precision", "number format, e.g. 32-true, bf16-mixed"),
+    Key("devices", "trainer.devices", "number of devices of one stage"),
+    Key("strategy", "trainer.strategy", "how several devices share the work, e.g. ddp"),
+    Key("workers", "data.num_workers", "loader processes (0 is fastest for prepared arrays)"),
+    Key("architecture", "architecture", "the network, e.g. resnet18"),
+    Key("method", "scenario", "the method of training"),
+    Key("n", "data.n", "number of training subjects"),
+)
+
+KEYS = {key.word: key for key in _KEYS}
+
+SECTIONS = ("data", "architecture", "objective", "scenario", "trainer", "split", "seed")
+"""Where a dotted config path may start."""

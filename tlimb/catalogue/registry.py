@@ -1,0 +1,88 @@
+"""The catalogue as one value: components by kind and word, their parameters read from the committed signatures."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from tlimb.catalogue.components import Component, Parameter
+from tlimb.catalogue.words import WORDS
+from tlimb.errors import InputError
+
+ENTRY_POINTS = "tlimb.catalogue"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What component words mean; `signatures` maps a class path to the parameters of its class."""
+
+    components: Mapping[tuple[str, str], Component]
+    signatures: Mapping[str, Mapping[str, Any]]
+
+    def words(self, kind: str) -> list[str]:
+        """All words of a kind, in the catalogue's order."""
+        return [word for (of, word) in self.components if of == kind]
+
+    def find(self, kind: str, word: str) -> Component | None:
+        """The component of a word; a known class path (with dots) stands for itself; None where neither is known."""
+        if found := self.components.get((kind, word)):
+            return found
+        for component in self.components.values():
+            if component.kind == kind and component.class_path == word:
+                return replace(component, word=word, arguments={})
+        return None
+
+    def parameters(self, class_path: str) -> tuple[Parameter, ...] | None:
+        """Parameters of a class, or None for a class without a recorded signature."""
+        return _parameters(self.signatures, class_path)
+
+    def loading(self, class_path: str) -> tuple[str, ...]:
+        """Arguments of a DataModule that say how to load; all its others shape the prepared array."""
+        return tuple(self.signatures.get(class_path, {}).get("loading", ()))
+
+
+def _parameters(signatures: Mapping[str, Mapping[str, Any]], class_path: str) -> tuple[Parameter, ...] | None:
+    if class_path not in signatures:
+        return None
+    return tuple(Parameter(**parameter) for parameter in signatures[class_path]["parameters"])
+
+
+def build(entries: Iterable[Component], signatures: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+    """A catalogue of the entries; a word with two owners is an error that names both."""
+    components: dict[tuple[str, str], Component] = {}
+    for entry in entries:
+        key = (entry.kind, entry.word)
+        if key in components:
+            raise InputError(
+                f"two packages define the {entry.kind} '{entry.word}': {components[key].owner} and {entry.owner}",
+                "Uninstall one of them, or use class paths instead of the word.",
+            )
+        known = _parameters(signatures, entry.class_path)
+        parameters = entry.parameters if known is None else tuple(p for p in known if p.name not in entry.arguments)
+        components[key] = replace(entry, parameters=parameters)
+    return Catalogue(components, signatures)
+
+
+def _plugins() -> Iterable[Component]:
+    for point in entry_points(group=ENTRY_POINTS):
+        for entry in point.load():
+            yield replace(entry, owner=point.dist.name if point.dist else point.value)
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """The catalogue of this installation: the built-in words and those of installed plug-ins."""
+    signatures = json.loads((Path(__file__).parent / "signatures.json").read_text(encoding="utf-8"))
+    return build([*WORDS, *_plugins()], signatures)
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate a user most likely meant, or None."""
+    options = list(candidates)
+    lowered = {option.lower(): option for option in reversed(options)}
+    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None

@@ -1,0 +1,34 @@
+"""The short names of components. A new component is a file with its class and one line here (or an entry point of `tlimb.catalogue`)."""
+
+from tlimb.catalogue.components import Component
+
+_COMPONENTS = "tlimb.components"
+_RESNET = f"{_COMPONENTS}.architectures.ResNet"
+_SLICE = f"{_COMPONENTS}.data.SliceDataModule"
+_OPTIM = "torch.optim"
+_SCHEDULE = "torch.optim.lr_scheduler"
+
+WORDS = (
+    *(
+        Component(f"resnet{depth}", "architecture", _RESNET, {"depth": depth}, f"ResNet-{depth} (He et al. 2016) in 1, 2 or 3 dimensions")
+        for depth in (10, 18, 34, 50, 101)
+    ),
+    Component("crop_center", "data", f"{_COMPONENTS}.data.CropCenterDataModule", {}, "Volumes, cropped or padded around their centre"),
+    *(
+        Component(f"{plane}_slice", "data", _SLICE, {"plane": plane}, f"{plane.capitalize()} slices of volumes, as 2-D images")
+        for plane in ("axial", "coronal", "sagittal")
+    ),
+    Component("supervised", "scenario", f"{_COMPONENTS}.scenarios.Supervised", {}, "Learn labelled targets"),
+    Component("regression", "objective", f"{_COMPONENTS}.objectives.RegressionObjective", {}, "Loss of a number"),
+    Component("classification", "objective", f"{_COMPONENTS}.objectives.ClassificationObjective", {}, "Loss of categories"),
+    Component("multitask", "objective", f"{_COMPONENTS}.objectives.MultitaskObjective", {}, "Weighted sum of the losses of several targets"),
+    Component("trainer", "trainer", "lightning.Trainer", {}, "Lightning's Trainer"),
+    Component("adam", "optimizer", f"{_OPTIM}.Adam", {}, "Adam (Kingma & Ba 2015)"),
+    Component("adamw", "optimizer", f"{_OPTIM}.AdamW", {}, "Adam with decoupled weight decay (Loshchilov & Hutter 2019)"),
+    Component("sgd", "optimizer", f"{_OPTIM}.SGD", {}, "Stochastic gradient descent, with momentum if given"),
+    Component("rmsprop", "optimizer", f"{_OPTIM}.RMSprop", {}, "RMSprop"),
+    Component("cosine", "schedule", f"{_SCHEDULE}.CosineAnnealingLR", {}, "Learning rate falls along a cosine over the epochs"),
+    Component("step", "schedule", f"{_SCHEDULE}.StepLR", {}, "Learning rate falls by a factor every few epochs"),
+    Component("plateau", "schedule", f"{_SCHEDULE}.ReduceLROnPlateau", {}, "Learning rate falls when the monitored metric stalls"),
+    Component("linear", "schedule", f"{_SCHEDULE}.LinearLR", {}, "Learning rate changes linearly over the first epochs"),
+)
