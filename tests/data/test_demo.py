@@ -11,7 +11,7 @@ from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.formats import demo as catalogue
 from tlimb.components.data import CropCenterDataModule
 from tlimb.components.data.demo import SPACING_MM, draw
-from tlimb.components.data.inspection import inspect
+from tlimb.components.data.inspect import inspect
 from tlimb.components.data.preparation import prepare
 
 

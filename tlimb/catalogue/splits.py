@@ -76,8 +76,9 @@ def assign(participants: Mapping[str, str], split: Split) -> dict[str, Role]:
     members: dict[str, list[str]] = {}
     for participant, group in sorted(participants.items()):
         members.setdefault(group, []).append(participant)
-    ordered = sorted(members, key=lambda group: (_draw(split.seed, "part", group), group))
-    parts = _parts(ordered, members, split)
+    draws = {group: _draw(split.seed, "part", group) for group in members}
+    ordered = sorted(members, key=lambda group: (draws[group], group))
+    parts = _parts(ordered, draws, members, split)
     named = {name for name, _ in split.parts}
     test = 0.0 if "test" in named else split.test
     val = 0.0 if "val" in named else split.val
@@ -114,14 +115,14 @@ def select(
     return chosen if n is None else chosen[:n]
 
 
-def _parts(ordered: list[str], members: Mapping[str, list[str]], split: Split) -> dict[str, str]:
+def _parts(ordered: list[str], draws: Mapping[str, float], members: Mapping[str, list[str]], split: Split) -> dict[str, str]:
     """Part by group: fractions take fixed intervals at the upper end of u, counts the first groups below them that fit."""
     parts: dict[str, str] = {}
     upper = 1.0
     for name, amount in reversed(split.parts):
         if isinstance(amount, float):
             lower = upper - amount
-            inside = {group for group in ordered if lower - 1e-12 <= _draw(split.seed, "part", group) < upper}
+            inside = {group for group in ordered if lower - 1e-12 <= draws[group] < upper}
             parts.update(dict.fromkeys(inside - parts.keys(), name))
             upper = lower
     total = sum(map(len, members.values()))

@@ -36,7 +36,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
     Raises:
         InputError: there is no such folder, no ``sub-*`` in it, no image of that suffix, or labels but no participants.tsv.
     """
-    wanted = suffixes(options)
+    wanted, start = suffixes(options), len(str(root)) + 1
     session = None if options.get("session") is None else str(options["session"]).removeprefix("ses-")
     table, rows, problems = _participants(place, root, bool(options.get("labels")))
     visits = _root_sessions(root)
@@ -60,7 +60,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
                 problems.append(Problem(NO_IMAGE, participant, where, f"{where} lacks {' and '.join(lacking)} for a scan"))
             for scan in scans:
                 for path, size, mtime in scan:
-                    relative = os.path.relpath(path, root)
+                    relative = path[start:]
                     identity.append(f"{relative}\0{size}\0{mtime}")
                     if problem := file_problem(participant, relative, size):
                         problems.append(problem)

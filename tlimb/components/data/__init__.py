@@ -1,4 +1,4 @@
-"""Data modules: from prepared arrays to batches. `preparation` makes the arrays, `inspection` finds bad images, `demo` draws its own."""
+"""Data modules: from prepared arrays to batches. `preparation` makes the arrays, `inspect` finds bad images, `demo` draws its own."""
 
 from tlimb.components.data.base import BaseDataModule
 from tlimb.components.data.crop import CropCenterDataModule

@@ -54,9 +54,9 @@ class ArrayDataset(Dataset[dict[str, Any]]):
 
     def _images(self, rows: Rows) -> NDArray[np.float32]:
         if not self._open:
-            self._open = [np.load(path, mmap_mode="r") for path in self.arrays]
+            self._open = [np.asarray(np.load(path, mmap_mode="r")) for path in self.arrays]
         if len(self._open) == 1:
-            return np.take(self._open[0], rows, axis=0)
+            return self._open[0][rows]  # nearly twice as fast as np.take here
         images = np.empty((len(rows), *self._open[0].shape[1:]), dtype=np.float32)
         for array, start, end in zip(self._open, self.starts[:-1], self.starts[1:], strict=True):
             mine = (rows >= start) & (rows < end)
