@@ -20,7 +20,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A catalogue entry: a word of the language that stands for a class with some arguments already given."""
+    """A catalogue entry: a word of the language that stands for a class with some arguments already given.
+
+    `spatial_dims` says of a DataModule how many dimensions its images have, so that the compile side can infer the architecture's.
+    """
 
     word: str
     kind: str
@@ -29,6 +32,7 @@ class Component:
     help: str = ""
     parameters: tuple[Parameter, ...] = ()
     owner: str = "tlimb"
+    spatial_dims: int | None = None
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name, or None."""

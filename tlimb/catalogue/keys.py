@@ -10,6 +10,8 @@ class Key:
     word: str
     path: str
     help: str
+    transfers: bool = False
+    """Whether it only means something where a stage starts from another one's weights."""
 
 
 _KEYS = (
@@ -19,8 +21,8 @@ _KEYS = (
     Key("seed", "seed", "where every random number of the stage comes from"),
     Key("weight_decay", "scenario.optimizer.weight_decay", "decay of weights (never of biases and norms)"),
     Key("dropout", "architecture.dropout", "dropout on the features before the heads"),
-    Key("freeze", "scenario.freeze", "everything before this layer stays as it is"),
-    Key("elastic", "scenario.elastic", "strength of the pull towards the weights the stage starts from (L2-SP)"),
+    Key("freeze", "scenario.freeze", "everything before this layer stays as it is", transfers=True),
+    Key("elastic", "scenario.elastic", "strength of the pull towards the weights the stage starts from (L2-SP)", transfers=True),
     Key("optimizer", "scenario.optimizer", "optimizer, e.g. adamw, sgd(momentum=0.9)"),
     Key("schedule", "scenario.schedule", "learning-rate schedule, e.g. cosine"),
     Key("patience", "scenario.patience", "epochs without improvement of the monitored metric before training stops"),
@@ -37,3 +39,32 @@ KEYS = {key.word: key for key in _KEYS}
 
 SECTIONS = ("data", "architecture", "objective", "scenario", "trainer", "split", "seed")
 """Where a dotted config path may start."""
+
+
+def full_path(path: str) -> str:
+    """The config path that a short key or a dotted path stands for; ``init_args`` levels may be written or left out."""
+    path = ".".join(piece for piece in path.split(".") if piece != "init_args")
+    head, _, rest = path.partition(".")
+    if head in SECTIONS or head not in KEYS:
+        return path if head not in KEYS or rest or head in ("seed",) else KEYS[head].path
+    return KEYS[head].path + (f".{rest}" if rest else "")
+
+
+def applies(path: str, *, trains: bool, has_weights: bool) -> bool:
+    """Whether a stage has the setting at a full path.
+
+    A stage that trains nothing has data, devices and a seed; one that starts from weights has its parent's architecture; freezing and
+    elastic penalties need weights to start from.
+    """
+    section = path.split(".", 1)[0]
+    if any(key.transfers and key.path == path for key in KEYS.values()):
+        return trains and has_weights
+    if section == "architecture":
+        return trains and not has_weights
+    if not trains:
+        return (section in ("data", "split", "seed") and path != "data.n") or path in EVALUATION_TRAINER
+    return True
+
+
+EVALUATION_TRAINER = ("trainer.accelerator", "trainer.devices", "trainer.precision")
+"""Fields of the Trainer that matter where nothing is trained."""

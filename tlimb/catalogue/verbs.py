@@ -25,16 +25,22 @@ class Verb:
     scenario: str | None = None
     trains: bool = False
     continues: bool = False
-    several_targets: bool = False
 
 
 _VERBS = (
     Verb("tlr", "version", "tlr 1", "The version of the language; optional, the first line."),
-    Verb("about", "about", 'about title="…", author="…"', "Title, author, license, doi, description: carried into configs, reports and bundles."),
+    Verb(
+        "about",
+        "about",
+        'about title="…", author="…"',
+        "Title, author, license, doi, description: carried into configs, reports and bundles.",
+    ),
     Verb("data", "data", "data COMPONENT [for DATASET]", "The DataModule of every stage that follows, or of one data set."),
     Verb("augment", "augment", "augment COMPONENT, …", "Train-time augmentations, in order."),
     Verb("split", "split", "split DATASET into NAME AMOUNT, …", "Disjoint subject-level parts; an amount is a count or a fraction."),
-    Verb("set", "set", "set PATH = VALUE", "Override any field of the component configs, for all stages or for one (set NAME.PATH = VALUE)."),
+    Verb(
+        "set", "set", "set PATH = VALUE", "Override any field of the component configs, for all stages or for one (set NAME.PATH = VALUE)."
+    ),
     Verb("sweep", "sweep", "sweep PATH in [V1, V2, …]", "One axis of the grid of variants; several sweeps multiply."),
     Verb("search", "search", "search METHOD N [by METRIC]", "Draw N variants from the axes instead of the full grid."),
     Verb("repeat", "repeat", "repeat N", "N seeds per variant; results are reported as mean and sd over them."),
@@ -44,7 +50,7 @@ _VERBS = (
         "training",
         "train ARCH on TARGETS",
         "Train from scratch: the control arm of a transfer experiment.",
-        clauses=("on", "with", "as", "elastic", "freeze", "unfreeze", "allow"),
+        clauses=("on", "with", "as", "allow"),
         required=("on",),
         architecture="required",
         scenario="supervised",
@@ -68,7 +74,6 @@ _VERBS = (
         "New heads on the encoder of the stage above, of a named stage, or of a checkpoint file.",
         clauses=("on", "freeze", "unfreeze", "elastic", "from", "with", "as", "allow"),
         required=("on",),
-        architecture="optional",
         scenario="supervised",
         trains=True,
         continues=True,
@@ -83,7 +88,7 @@ _VERBS = (
         architecture="optional",
         scenario="supervised",
         trains=True,
-        several_targets=True,
+        continues=True,
     ),
     Verb(
         "semisupervise",

@@ -13,15 +13,26 @@ WORDS = (
         Component(f"resnet{depth}", "architecture", _RESNET, {"depth": depth}, f"ResNet-{depth} (He et al. 2016) in 1, 2 or 3 dimensions")
         for depth in (10, 18, 34, 50, 101)
     ),
-    Component("crop_center", "data", f"{_COMPONENTS}.data.CropCenterDataModule", {}, "Volumes, cropped or padded around their centre"),
+    Component(
+        "crop_center",
+        "data",
+        f"{_COMPONENTS}.data.CropCenterDataModule",
+        {},
+        "Volumes, cropped or padded around their centre",
+        spatial_dims=3,
+    ),
     *(
-        Component(f"{plane}_slice", "data", _SLICE, {"plane": plane}, f"{plane.capitalize()} slices of volumes, as 2-D images")
+        Component(
+            f"{plane}_slice", "data", _SLICE, {"plane": plane}, f"{plane.capitalize()} slices of volumes, as 2-D images", spatial_dims=2
+        )
         for plane in ("axial", "coronal", "sagittal")
     ),
     Component("supervised", "scenario", f"{_COMPONENTS}.scenarios.Supervised", {}, "Learn labelled targets"),
     Component("regression", "objective", f"{_COMPONENTS}.objectives.RegressionObjective", {}, "Loss of a number"),
     Component("classification", "objective", f"{_COMPONENTS}.objectives.ClassificationObjective", {}, "Loss of categories"),
-    Component("multitask", "objective", f"{_COMPONENTS}.objectives.MultitaskObjective", {}, "Weighted sum of the losses of several targets"),
+    Component(
+        "multitask", "objective", f"{_COMPONENTS}.objectives.MultitaskObjective", {}, "Weighted sum of the losses of several targets"
+    ),
     Component("trainer", "trainer", "lightning.Trainer", {}, "Lightning's Trainer"),
     Component("adam", "optimizer", f"{_OPTIM}.Adam", {}, "Adam (Kingma & Ba 2015)"),
     Component("adamw", "optimizer", f"{_OPTIM}.AdamW", {}, "Adam with decoupled weight decay (Loshchilov & Hutter 2019)"),

@@ -1,0 +1,70 @@
+"""Which fields a stage's configs have: the parameter behind a config path, and whether a value fits its type."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tlimb.catalogue.components import Parameter
+from tlimb.catalogue.registry import Catalogue
+
+SPLIT = (
+    Parameter("val", "float", 0.15, help="fraction of the subjects used for validation"),
+    Parameter("test", "float", 0.15, help="fraction of the subjects held out for the test"),
+    Parameter("seed", "int", 0, help="seed of the split; independent of the training seed"),
+)
+NESTED = {"optimizer": "optimizer", "schedule": "schedule"}
+"""Arguments of a scenario that are components themselves, and their kind."""
+
+
+def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
+    """The settable fields of a section, given the class of each section; None where the class has no recorded signature.
+
+    `section` may be nested: ``scenario.optimizer`` has the arguments of every known optimizer.
+    """
+    if section == "split":
+        return {parameter.name: parameter for parameter in SPLIT}
+    head, _, argument = section.partition(".")
+    if argument:
+        kind = NESTED.get(argument)
+        known = [component for component in catalogue.components.values() if component.kind == kind]
+        return {parameter.name: parameter for component in known for parameter in component.parameters} if known else None
+    parameters = catalogue.parameters(classes[head]) if head in classes else ()
+    return None if parameters is None else {parameter.name: parameter for parameter in parameters}
+
+
+def fits(value: Any, declared: str) -> bool:
+    """Whether a plain value fits a declared type such as ``int | None`` or ``Literal['a', 'b']``; unknown types take anything."""
+    return any(_fits(value, option.strip()) for option in _options(declared))
+
+
+def _options(declared: str) -> list[str]:
+    options, depth, start = [], 0, 0
+    for position, character in enumerate(declared):
+        depth += (character == "[") - (character == "]")
+        if character == "|" and depth == 0:
+            options.append(declared[start:position])
+            start = position + 1
+    return [*options, declared[start:]]
+
+
+def _fits(value: Any, option: str) -> bool:
+    base, _, inner = option.partition("[")
+    match base.split(".")[-1]:
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "bool":
+            return isinstance(value, bool)
+        case "str":
+            return isinstance(value, str)
+        case "None" | "NoneType":
+            return value is None
+        case "Literal":
+            return str(value) in re.findall(r"['\"]([^'\"]*)['\"]", inner) or repr(value) in [
+                item.strip() for item in inner.rstrip("]").split(",")
+            ]
+        case "list" | "tuple" | "Sequence" | "Iterable":
+            return isinstance(value, list)
+        case _:
+            return True

@@ -1,0 +1,194 @@
+"""A checked recipe -> the stage graph: every variant walked through its steps, equal work found once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.metrics import DEFAULT, METRICS, split_metric
+from tlimb.catalogue.registry import Catalogue
+from tlimb.catalogue.splits import Role, assign, select
+from tlimb.catalogue.splits import Split as SplitRule
+from tlimb.configs.desugar import prepare_config, stage_config
+from tlimb.errors import Diagnostic, InputError, RecipeError, Span
+from tlimb.recipe.tree import About, Rank, Recipe, plain
+from tlimb.stages.digest import digest
+from tlimb.stages.graph import Rank as RankRule
+from tlimb.stages.graph import Run, Stage, StageGraph, Variant
+from tlimb.stages.leakage import Use, overlap
+from tlimb.stages.plan import Setting, Step, parts, steps
+from tlimb.stages.sweep import Axis, axes, points, seeds, settings
+
+
+def build(recipe: Recipe, name: str, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> StageGraph:
+    """The stage graph of a recipe that `check` found right.
+
+    Raises:
+        RecipeError: what only the data can tell: a role without subjects, an evaluation subject seen upstream.
+    """
+    return _Builder(recipe, name, catalogue, datasets).build()
+
+
+@dataclass(slots=True)
+class _Builder:
+    recipe: Recipe
+    name: str
+    catalogue: Catalogue
+    datasets: Mapping[str, Dataset]
+    stages: dict[str, Stage] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    memo: dict[Any, Stage] = field(default_factory=dict)
+
+    def build(self) -> StageGraph:
+        todo, grid = steps(self.recipe), axes(self.recipe)
+        by_name = {step.name: step for step in todo}
+        about = {e.key: plain(e.value) for s in self.recipe.statements if isinstance(s, About) for e in s.entries}
+        splits, roles = self._splits(todo)
+        self._check_subjects(todo, by_name, roles)
+        continued = {step.parent for step in todo if step.verb.trains}
+        leaves = tuple(step.name for step in todo if step.verb.trains and step.name not in continued)
+        binding = {step.name: self._axes_of(step, by_name, grid) for step in todo}
+        variants: list[Variant] = []
+        for point in points(grid):
+            runs = []
+            for seed in seeds(self.recipe):
+                made: dict[str, Stage] = {}
+                for step in todo:
+                    key = (step.name, tuple(point[i] for i in binding[step.name]), seed)
+                    if key not in self.memo:
+                        self.memo[key] = self._stage(step, grid, point, seed, made, splits, about)
+                    made[step.name] = self.memo[key]
+                runs.append(Run(seed, {step: stage.digest for step, stage in made.items()}, leaves))
+            needed = dict.fromkeys(d for run in runs for s in run.stages.values() for d in (*self.stages[s].parents, s))
+            variants.append(Variant(f"v{len(variants) + 1}", settings(grid, point, self.recipe.text), tuple(runs), tuple(needed)))
+        ordered = sorted(self.stages.values(), key=lambda stage: stage.kind != "prepare")
+        rank = self._rank(leaves)
+        return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings))
+
+    def _axes_of(self, step: Step, by_name: Mapping[str, Step], grid: tuple[Axis, ...]) -> tuple[int, ...]:
+        """The axes that a step or any step upstream of it depends on."""
+        chain: list[Step] = [step]
+        while chain[-1].parent is not None:
+            chain.append(by_name[chain[-1].parent])
+        return tuple(
+            index
+            for index, axis in enumerate(grid)
+            if any(axis.binds(link.name, trains=link.verb.trains, has_weights=link.parent is not None) for link in chain)
+        )
+
+    def _stage(
+        self,
+        step: Step,
+        grid: tuple[Axis, ...],
+        point: tuple[int, ...],
+        seed: int,
+        made: Mapping[str, Stage],
+        splits: Mapping[str, Mapping[str, Any]],
+        about: Mapping[str, Any],
+    ) -> Stage:
+        has_weights = step.parent is not None
+        swept: tuple[Setting, ...] = tuple(
+            (axis.path, axis.values[index])
+            for axis, index in zip(grid, point, strict=True)
+            if axis.binds(step.name, trains=step.verb.trains, has_weights=has_weights)
+        )
+        chosen = (*step.settings, *swept)
+        parents = []
+        for name in dict.fromkeys(target.dataset for target in step.targets):
+            prepared = self._add(prepare_config(step, self.datasets[name], self.catalogue, chosen))
+            parents.append({"role": "data", "name": name, "digest": prepared.digest})
+        parent = made[step.parent] if step.parent is not None else None
+        if parent is not None:
+            parents.append({"role": "weights", "name": parent.name, "digest": parent.digest})
+        config = stage_config(
+            step,
+            chosen,
+            seed,
+            catalogue=self.catalogue,
+            datasets=self.datasets,
+            splits=splits,
+            parents=parents,
+            parent=parent.config if parent else None,
+            about={"recipe": self.name, **about},
+        )
+        return self._add(config)
+
+    def _add(self, config: dict[str, Any]) -> Stage:
+        address = digest(config)
+        if address not in self.stages:
+            head = {key: config.pop(key) for key in ("tlimb", "kind", "name")}
+            parents = tuple(parent["digest"] for parent in config["parents"])
+            self.stages[address] = Stage(address, head["name"], head["kind"], parents, {**head, "digest": address, **config})
+        return self.stages[address]
+
+    def _rank(self, leaves: tuple[str, ...]) -> RankRule:
+        for statement in self.recipe.statements:
+            if isinstance(statement, Rank):
+                return RankRule(statement.metric, METRICS[split_metric(statement.metric)[2]].direction)
+        leaf = next(stage for stage in reversed(self.stages.values()) if stage.name == leaves[-1])
+        targets = leaf.config["targets"]
+        metric = DEFAULT[targets[0]["kind"]]
+        return RankRule(f"val.{metric}" if len(targets) == 1 else f"val.{targets[0]['name']}.{metric}", METRICS[metric].direction)
+
+    # ------------------------------------------------------------------ subjects
+    def _splits(self, todo: tuple[Step, ...]) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Role]]]:
+        """The split of every data set and each subject's role. A data set that no stage trains on is all test."""
+        given = parts(self.recipe)
+        trained = {target.dataset for step in todo if step.verb.trains for target in step.targets}
+        rules: dict[str, Mapping[str, Any]] = {}
+        roles: dict[str, Mapping[str, Role]] = {}
+        overrides = {path.removeprefix("split."): plain(value) for path, value in todo[0].settings if path.startswith("split.")}
+        for name in dict.fromkeys(target.dataset for step in todo for target in step.targets):
+            listed = given.get(name, () if name in trained else (("test", 1.0),))
+            try:
+                rule = SplitRule(listed, **overrides)
+                roles[name] = assign(self.datasets[name].listing().groups, rule)
+            except InputError as error:
+                raise RecipeError([Diagnostic("bad-split", self._span(todo, name), error.message, error.hint)]) from error
+            rules[name] = rule.document()
+        return rules, roles
+
+    def _span(self, todo: tuple[Step, ...], dataset: str) -> Span:
+        return next(target.dataset_span for step in todo for target in step.targets if target.dataset == dataset)
+
+    def _check_subjects(self, todo: tuple[Step, ...], by_name: Mapping[str, Step], roles: Mapping[str, Mapping[str, Role]]) -> None:
+        found: list[Diagnostic] = []
+        for step in todo:
+            for target in step.targets:
+                found.extend(self._empty_roles(step, target.dataset, target.part, target.label, target.span, roles[target.dataset]))
+                tested = Use(self.datasets[target.dataset], target.part, roles[target.dataset])
+                link: Step | None = step
+                while link is not None:
+                    for other in link.targets:
+                        if link.verb.trains:
+                            seen = Use(self.datasets[other.dataset], other.part, roles[other.dataset])
+                            found.extend(self._overlap(step, link, overlap(seen, tested), target.span))
+                    link = by_name[link.parent] if link.parent is not None else None
+        if found:
+            raise RecipeError(found)
+
+    def _overlap(self, step: Step, upstream: Step, count: int, span: Span) -> list[Diagnostic]:
+        if not count:
+            return []
+        message = f"{count} test subjects of '{step.name}' were seen by '{upstream.name}' in training or validation"
+        if step.allow is not None:
+            self.warnings.append(f"{message}; allowed: {step.allow}")
+            return []
+        hint = 'split both data sets the same way, or waive with: allow overlap "reason" (printed in every report)'
+        return [Diagnostic("leakage", span, message, hint)]
+
+    def _empty_roles(
+        self, step: Step, dataset: str, part: str | None, label: str | None, span: Span, roles: Mapping[str, Role]
+    ) -> list[Diagnostic]:
+        scans = self.datasets[dataset].listing().scans
+        usable = {scan.participant_id for scan in scans if label is None or scan.labels.get(label) is not None}
+        needed = ("train", "val", "test") if step.verb.trains else ("test",)
+        counts = {role: len(select(roles, part, role, among=usable)) for role in needed}  # type: ignore[arg-type]
+        missing = [role for role, count in counts.items() if not count]
+        if not missing:
+            return []
+        where = f"{dataset}[{part}]" if part else dataset
+        told = ", ".join(f"{count} {role}" for role, count in counts.items())
+        message = f"'{step.name}' has no {' and no '.join(missing)} subjects in {where} ({told})"
+        hint = f"divide it by counts, e.g. split {dataset} into train 12, val 4, test 4, or set split.val = 0.2"
+        return [Diagnostic("no-subjects", span, message, hint)]

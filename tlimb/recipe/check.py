@@ -1,0 +1,486 @@
+"""The meaning of a recipe checked against the catalogue and the data sets: every mistake at once, each with span and way out."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tlimb.catalogue.fields import NESTED, fields, fits
+from tlimb.catalogue.keys import KEYS, SECTIONS, applies, full_path
+from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.metrics import metric_names, split_metric
+from tlimb.catalogue.registry import Catalogue, nearest
+from tlimb.catalogue.splits import Split as SplitRule
+from tlimb.catalogue.verbs import CLAUSES, VERBS, Verb
+from tlimb.errors import Diagnostic, Edit, InputError, Span
+from tlimb.recipe.tree import (
+    About,
+    Allow,
+    Argument,
+    Augment,
+    Clause,
+    Component,
+    Data,
+    Name,
+    Range,
+    Rank,
+    Recipe,
+    Repeat,
+    Search,
+    Set,
+    Split,
+    Sweep,
+    Target,
+    Text,
+    Training,
+    Value,
+    Version,
+    plain,
+    stage_names,
+    stage_parents,
+)
+
+ABOUT = ("title", "author", "license", "doi", "description")
+COMPONENT_PATHS = {"architecture": "architecture", "scenario": "method", "scenario.optimizer": "optimizer", "scenario.schedule": "schedule"}
+"""Paths whose value is a component, and the kind of its word."""
+
+
+def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
+    """All mistakes of meaning, sorted by place; those of syntax come from `parse`."""
+    checker = _Checker(recipe, catalogue, datasets)
+    checker.run()
+    return sorted(checker.found, key=lambda diagnostic: diagnostic.span)
+
+
+@dataclass(slots=True)
+class _Checker:
+    recipe: Recipe
+    catalogue: Catalogue
+    datasets: Mapping[str, Dataset]
+    found: list[Diagnostic] = field(default_factory=list)
+    names: list[str | None] = field(init=False)
+    parents: list[int | None] = field(init=False)
+    parts: dict[str, list[str]] = field(init=False)
+    data_class: str = "crop_center"
+
+    def __post_init__(self) -> None:
+        self.names = stage_names(self.recipe)
+        self.parents = stage_parents(self.recipe)
+        self.parts = {s.dataset: [part.name for part in s.parts] for s in self.recipe.statements if isinstance(s, Split)}
+
+    def run(self) -> None:
+        statements = self.recipe.statements
+        self._unique_names()
+        self._once()
+        for index, statement in enumerate(statements):
+            match statement:
+                case Version():
+                    self._version(statement, index)
+                case About():
+                    for entry in statement.entries:
+                        if entry.key not in ABOUT:
+                            self._unknown("unknown-key", "about entry", entry.key, entry.key_span, ABOUT)
+                case Data():
+                    self._data(statement)
+                case Augment():
+                    for component in statement.components:
+                        self._component("augmentation", component)
+                case Split():
+                    self._split(statement)
+                case Set():
+                    self._setting(statement.path, statement.path_span, statement.value, scoped=True)
+                case Sweep():
+                    self._sweep(statement)
+                case Search():
+                    if statement.method not in self.catalogue.words("search"):
+                        self._unknown("unknown-search", "search", statement.method, statement.method_span, self.catalogue.words("search"))
+                case Repeat():
+                    if statement.count < 1:
+                        self._error("bad-value", statement.span, "repeat needs at least one seed", "write repeat 3")
+                case Rank():
+                    self._rank(statement)
+                case Training():
+                    self._training(statement, index)
+        if not any(isinstance(statement, Training) and VERBS[statement.verb].trains for statement in statements):
+            self._error(
+                "no-stage",
+                Span(0, min(1, len(self.recipe.text))),
+                "the recipe trains nothing",
+                "start with e.g. train resnet18 on demo.age",
+            )
+
+    # ------------------------------------------------------------------ reports
+    def _error(self, code: str, span: Span, message: str, hint: str = "", fix: tuple[Edit, ...] = ()) -> None:
+        self.found.append(Diagnostic(code, span, message, hint, fix))
+
+    def _unknown(self, code: str, what: str, word: str, span: Span, available: Iterable[str], message: str = "") -> None:
+        words = list(available)
+        near = nearest(word, words)
+        offered = f"available: {', '.join(words)}" if words else "available: none in this installation"
+        hint = f"did you mean '{near}'? {offered}" if near else offered
+        self._error(code, span, message or f"unknown {what} '{word}'", hint, (Edit(span, near),) if near else ())
+
+    # ------------------------------------------------------------------ whole recipe
+    def _unique_names(self) -> None:
+        seen: dict[str, Span] = {}
+        for statement in self.recipe.statements:
+            clause = statement.clause("as") if isinstance(statement, Training) else None
+            if clause is None or not isinstance(clause.payload, Name):
+                continue
+            name = clause.payload.value
+            if name in seen:
+                self._error("duplicate-name", clause.payload.span, f"two stages are called '{name}'", "give each stage a name of its own")
+            if name in KEYS or name in SECTIONS:
+                self._error("reserved-name", clause.payload.span, f"'{name}' is a key and cannot name a stage", "choose another name")
+            seen[name] = clause.payload.span
+
+    def _once(self) -> None:
+        seen: set[object] = set()
+        for statement in self.recipe.statements:
+            match statement:
+                case Repeat() | Rank() | Search() | Version():
+                    key: object = type(statement)
+                    what = type(statement).__name__.lower()
+                case Split():
+                    key, what = ("split", statement.dataset), f"split of {statement.dataset}"
+                case Sweep():
+                    key, what = ("sweep", full_path(statement.path)), f"sweep of {statement.path}"
+                case _:
+                    continue
+            if key in seen:
+                self._error("duplicate-statement", statement.span, f"a second {what}", "merge it with the first one, or delete it")
+            seen.add(key)
+
+    def _version(self, statement: Version, index: int) -> None:
+        if index > 0:
+            self._error("misplaced-version", statement.span, "the version of the language stands in the first line", "move it to the top")
+        if statement.number != 1:
+            self._error(
+                "unknown-version", statement.span, f"this TLIMB reads version 1 of the language, not {statement.number}", "update TLIMB"
+            )
+
+    # ------------------------------------------------------------------ directives
+    def _data(self, statement: Data) -> None:
+        self._component("data", statement.component)
+        if statement.dataset is None:
+            self.data_class = statement.component.name
+        else:
+            self._dataset(statement.dataset, statement.dataset_span or statement.span)
+
+    def _split(self, statement: Split) -> None:
+        dataset = self._dataset(statement.dataset, statement.dataset_span)
+        try:
+            rule = SplitRule(tuple((part.name, part.amount) for part in statement.parts))
+        except InputError as error:
+            self._error("bad-split", statement.span, error.message, error.hint)
+            return
+        if dataset is None:
+            return
+        available = len(dataset.listing().participants)
+        asked = sum(amount for _, amount in rule.parts if isinstance(amount, int))
+        if asked > available:
+            message = f"the parts ask for {asked} subjects, but {dataset.name} has {available}"
+            self._error("bad-split", statement.span, message, "ask for fewer, or give fractions such as 0.5")
+
+    def _sweep(self, statement: Sweep) -> None:
+        if isinstance(statement.values, Range):
+            if not any(isinstance(other, Search) for other in self.recipe.statements):
+                hint = "add e.g. search random 12, or list values: [1e-4, 1e-3]"
+                self._error("range-without-search", statement.values.span, "a continuous axis needs a search", hint)
+            if statement.values.low >= statement.values.high or (statement.values.log and statement.values.low <= 0):
+                self._error("bad-value", statement.values.span, "the range is empty or not positive", "write LOW..HIGH with LOW below HIGH")
+            self._setting(statement.path, statement.path_span, None, scoped=True)
+            return
+        if not statement.values.values:
+            self._error("bad-value", statement.values.span, "the sweep has no values", "write e.g. [1e-4, 1e-3]")
+        reported = len(self.found)
+        for value in statement.values.values:
+            self._setting(statement.path, statement.path_span, value, scoped=True)
+            if any(d.span == statement.path_span for d in self.found[reported:]):
+                return
+
+    def _rank(self, statement: Rank) -> None:
+        try:
+            part, _target, metric = split_metric(statement.metric)
+        except InputError as error:
+            self._error("unknown-metric", statement.metric_span, error.message, error.hint)
+            return
+        if part != "val":
+            message = "variants may be ordered by a validation metric only"
+            hint = f"choosing by the test set makes its result too good to be true; write rank by val.{metric}"
+            self._error("test-selection", statement.metric_span, message, hint, (Edit(statement.metric_span, f"val.{metric}"),))
+            return
+        offered: dict[str, None] = {}
+        for other in self.recipe.statements:
+            if isinstance(other, Training) and VERBS[other.verb].trains and (clause := other.clause("on")):
+                targets = self._targets(clause)
+                kinds = {t.label: self.datasets[t.dataset].labels[t.label].kind for t in targets if t.label and self._has_label(t)}
+                for label, kind in kinds.items():
+                    for name in metric_names(kind):
+                        offered[f"val.{name}" if len(kinds) == 1 else f"val.{label}.{name}"] = None
+        if offered and statement.metric not in offered:
+            message = f"no stage has the metric '{statement.metric}'"
+            self._unknown("unknown-metric", "metric", statement.metric, statement.metric_span, offered, message)
+
+    # ------------------------------------------------------------------ stages
+    def _training(self, statement: Training, index: int) -> None:
+        verb = VERBS[statement.verb]
+        for clause in statement.clauses:
+            if clause.word not in verb.clauses:
+                message = f"'{verb.word}' takes no '{clause.word}'"
+                self._error("unexpected-clause", clause.word_span, message, f"usage: {verb.usage}")
+        for word in verb.required:
+            if statement.clause(word) is None:
+                self._error("missing-clause", statement.verb_span, f"'{verb.word}' needs '{word}'", f"{CLAUSES[word]}; usage: {verb.usage}")
+        self._architecture(statement, verb, index)
+        via = statement.clause("via")
+        if via is not None and isinstance(via.payload, Component):
+            self._component("method", via.payload)
+        for word in ("on", "using", "to"):
+            if targets := self._targets(statement.clause(word)):
+                self._check_targets(targets, labels_needed=word == "on" and via is None and verb.trains)
+        self._parent(statement, verb, index)
+        for clause in statement.clauses:
+            self._settings_of(clause, verb, index)
+
+    def _architecture(self, statement: Training, verb: Verb, index: int) -> None:
+        if statement.architecture is not None:
+            if verb.architecture == "none":
+                message = f"'{verb.word}' continues a network and takes no architecture"
+                self._error("unexpected-architecture", statement.architecture.span, message, f"usage: {verb.usage}")
+            else:
+                self._component("architecture", statement.architecture)
+        elif verb.architecture == "required":
+            words = ", ".join(self.catalogue.words("architecture"))
+            self._error("missing-architecture", statement.verb_span, f"'{verb.word}' needs an architecture", f"available: {words}")
+
+    def _parent(self, statement: Training, verb: Verb, index: int) -> None:
+        source = statement.clause("from")
+        above = [name for name in self.names[:index] if name]
+        if source is not None and "from" in verb.clauses:
+            if isinstance(source.payload, Text):
+                words = ", ".join(above) or "none"
+                self._error(
+                    "unknown-source",
+                    source.payload.span,
+                    "weights of a file are not supported here",
+                    f"start from a stage; available: {words}",
+                )
+                return
+            if isinstance(source.payload, Name) and source.payload.value not in above:
+                below = source.payload.value in self.names[index:]
+                message = f"stage '{source.payload.value}' stands below" if below else f"unknown stage '{source.payload.value}'"
+                self._unknown("unknown-stage", "stage", source.payload.value, source.payload.span, above, message)
+                return
+        parent = self.parents[index]
+        if parent is None:
+            if verb.continues and statement.architecture is None:
+                hint = (
+                    "write e.g. pretrain resnet18 on demo.age above it, or name an architecture"
+                    if verb.trains
+                    else "train something above it"
+                )
+                self._error("no-parent", statement.verb_span, f"'{verb.word}' has no stage to continue", hint)
+            return
+        origin = self.recipe.statements[parent]
+        if isinstance(origin, Training) and not VERBS[origin.verb].trains and source is not None:
+            message = f"'{self.names[parent]}' trains nothing, so there are no weights to start from"
+            self._error("no-weights", source.span, message, "name a stage that trains")
+            return
+        if not verb.trains and isinstance(origin, Training) and (on := statement.clause("on")):
+            heads = [t.label for t in self._targets(origin.clause("on")) if t.label]
+            for target in self._targets(on):
+                if target.label and target.label_span and target.label not in heads:
+                    message = f"stage '{self.names[parent]}' has no head for '{target.label}'"
+                    self._unknown("no-head", "head", target.label, target.label_span, heads, message)
+
+    def _settings_of(self, clause: Clause, verb: Verb, index: int) -> None:
+        if clause.word == "with":
+            seen: set[str] = set()
+            for argument in clause.payload:  # type: ignore[union-attr]
+                assert isinstance(argument, Argument)
+                if argument.key in seen:
+                    self._error("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
+                seen.add(argument.key)
+                self._setting(argument.key, argument.key_span, argument.value, scoped=False, index=index)
+        elif clause.word in ("elastic", "unfreeze") and clause.word in verb.clauses:
+            self._setting(f"scenario.{clause.word}", clause.word_span, None, scoped=False, index=index)
+        elif clause.word == "allow":
+            assert isinstance(clause.payload, Allow)
+            if not clause.payload.reason.value.strip():
+                self._error("bad-value", clause.payload.reason.span, "a waiver needs a reason", "say why the overlap does no harm")
+
+    # ------------------------------------------------------------------ data sets
+    def _targets(self, clause: Clause | None) -> list[Target]:
+        return [] if clause is None or not isinstance(clause.payload, tuple) else [t for t in clause.payload if isinstance(t, Target)]
+
+    def _dataset(self, name: str, span: Span) -> Dataset | None:
+        try:
+            return self.datasets[name]
+        except KeyError:
+            self._unknown("unknown-dataset", "data set", name, span, self.datasets)
+        except InputError as error:
+            self._error("bad-dataset", span, error.message, error.hint)
+        return None
+
+    def _has_label(self, target: Target) -> bool:
+        try:
+            return target.dataset in self.datasets and target.label in self.datasets[target.dataset].labels
+        except InputError:
+            return False
+
+    def _check_targets(self, targets: list[Target], labels_needed: bool) -> None:
+        seen: set[str] = set()
+        for target in targets:
+            dataset = self._dataset(target.dataset, target.dataset_span)
+            if target.part is not None and target.part_span is not None:
+                parts = self.parts.get(target.dataset, [])
+                if target.part not in parts:
+                    message = f"{target.dataset} has no part '{target.part}'"
+                    if parts:
+                        self._unknown("unknown-part", "part", target.part, target.part_span, parts, message)
+                    else:
+                        hint = f"divide it: split {target.dataset} into {target.part} 0.5, …"
+                        self._error("unknown-part", target.part_span, message, hint)
+            if target.label is None:
+                if labels_needed:
+                    offered = f"{target.dataset} offers: {', '.join(dataset.labels)}" if dataset else ""
+                    self._error("missing-label", target.span, f"'{target.dataset}' needs a label to learn", offered)
+                continue
+            if target.label in seen:
+                hint = "each label makes one head of its name; train on one data set at a time"
+                self._error("duplicate-target", target.span, f"two targets are called '{target.label}'", hint)
+            seen.add(target.label)
+            if dataset is not None and target.label_span is not None:
+                self._label(dataset, target)
+
+    def _label(self, dataset: Dataset, target: Target) -> None:
+        assert target.label is not None
+        assert target.label_span is not None
+        try:
+            labels = dataset.labels
+        except InputError as error:
+            self._error("bad-dataset", target.dataset_span, error.message, error.hint)
+            return
+        if target.label not in labels:
+            near = nearest(target.label, labels)
+            hint = f"{dataset.name} offers: {', '.join(labels)}" if labels else f"{dataset.name} has no labels"
+            fix = (Edit(target.label_span, near),) if near else ()
+            hint = f"did you mean '{near}'? {hint}" if near else hint
+            self._error("unknown-target", target.label_span, f"{dataset.name} has no label '{target.label}'", hint, fix)
+        elif labels[target.label].kind == "category" and len(labels[target.label].classes or ()) < 2:
+            self._error("bad-target", target.label_span, f"'{target.label}' has fewer than two classes", "there is nothing to tell apart")
+
+    # ------------------------------------------------------------------ components and settings
+    def _component(self, kind: str, component: Component) -> None:
+        entry = self.catalogue.find(kind, component.name)
+        if entry is None:
+            self._unknown(f"unknown-{kind}", kind, component.name, component.name_span, self.catalogue.words(kind))
+            return
+        parameters = {parameter.name: parameter for parameter in entry.parameters}
+        seen: set[str] = set()
+        for argument in component.arguments:
+            if argument.key in seen:
+                self._error("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
+            seen.add(argument.key)
+            if argument.key not in parameters:
+                what = f"argument of {component.name}"
+                self._unknown("unknown-argument", what, argument.key, argument.key_span, parameters)
+            else:
+                self._fits(argument.value, parameters[argument.key].type, argument.key)
+
+    def _fits(self, value: Value, declared: str, name: str) -> None:
+        found = plain(value)
+        if isinstance(found, Component | Range) or fits(found, declared):
+            return
+        near = nearest(str(found), declared.replace('"', "'").split("'")[1::2])
+        hint = f"did you mean {near}?" if near else ""
+        self._error("bad-value", value.span, f"'{name}' takes {declared}, not {_written(found)}", hint)
+
+    def _setting(self, path: str, span: Span, value: Value | None, *, scoped: bool, index: int | None = None) -> None:
+        """One setting: its path must be a field of the stage (or of some stage it binds), its value must fit."""
+        scope, rest = self._scope(path) if scoped else (None, path)
+        stages = [index] if index is not None else self._bound(scope)
+        target = full_path(rest)
+        known: dict[str, None] = {}
+        for stage in stages:
+            statement = self.recipe.statements[stage]
+            assert isinstance(statement, Training)
+            verb = VERBS[statement.verb]
+            if not applies(target, trains=verb.trains, has_weights=self.parents[stage] is not None):
+                continue
+            result = self._field(target, self._classes(statement))
+            if isinstance(result, str):
+                kind = COMPONENT_PATHS.get(target)
+                if value is not None and kind is not None:
+                    if isinstance(value, Component | Text):
+                        self._component(kind, value if isinstance(value, Component) else Component(value.value, (), value.span, value.span))
+                    elif not (target == "scenario.schedule" and plain(value) is None):
+                        self._error(
+                            "bad-value", value.span, f"'{path}' takes a {kind}", f"available: {', '.join(self.catalogue.words(kind))}"
+                        )
+                elif value is not None and result:
+                    self._fits(value, result, rest)
+                return
+            known.update(dict.fromkeys(result))
+        if not stages:
+            return
+        if target in {key.path for key in KEYS.values()} and not known:
+            where = f"stage '{self.names[stages[0]]}'" if len(stages) == 1 else "the stages of this recipe"
+            self._error("unknown-key", span, f"{where} cannot take '{path}'", "see tlimb explain " + rest.split(".", 1)[0])
+            return
+        if full_path(rest).split(".", 1)[0] in SECTIONS and known:
+            prefix = target.rsplit(".", 1)[0]
+            self._unknown("unknown-key", f"field of {prefix}", target.rsplit(".", 1)[-1], span, known, f"unknown key '{path}'")
+        else:
+            stage_words = [name for name in self.names if name] if scoped else []
+            self._unknown("unknown-key", "key", path, span, [*KEYS, *stage_words])
+
+    def _scope(self, path: str) -> tuple[str | None, str]:
+        head, _, rest = path.partition(".")
+        return (head, rest) if rest and head in self.names else (None, path)
+
+    def _bound(self, scope: str | None) -> list[int]:
+        return [i for i, name in enumerate(self.names) if name is not None and (scope is None or name == scope)]
+
+    def _classes(self, statement: Training) -> dict[str, str]:
+        classes = {"trainer": "lightning.Trainer"}
+        find: Callable[[str, str], object] = self.catalogue.find
+        for section, kind, word in (
+            ("data", "data", self.data_class),
+            ("architecture", "architecture", statement.architecture.name if statement.architecture else ""),
+            ("scenario", "scenario", VERBS[statement.verb].scenario or ""),
+        ):
+            entry = find(kind, word)
+            if entry is not None:
+                classes[section] = entry.class_path  # type: ignore[attr-defined]
+        return classes
+
+    def _field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:
+        """The declared type behind a path ('' for anything), or the names that would have been right."""
+        if path == "seed":
+            return "int"
+        section, _, name = path.rpartition(".")
+        head = path.split(".", 1)[0]
+        if head not in SECTIONS:
+            return []
+        if not section:
+            return "" if path in COMPONENT_PATHS else list(fields(self.catalogue, classes, path) or {})
+        if head == "objective" or (head in ("architecture", "scenario") and head not in classes):
+            return ""
+        if section.count(".") > 1 or (section.count(".") == 1 and section.split(".")[1] not in NESTED):
+            return ""
+        known = fields(self.catalogue, classes, section)
+        if known is None:
+            return ""
+        return known[name].type if name in known else list(known)
+
+
+def _written(value: object) -> str:
+    return (
+        f"'{value}'"
+        if isinstance(value, str)
+        else "none"
+        if value is None
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )

@@ -1,0 +1,97 @@
+"""From a path on the command line to a stage graph: reading, parsing, checking and planning a recipe or its desugared YAML."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tlimb.catalogue.datasets import Datasets, find_datasets
+from tlimb.catalogue.registry import load_catalogue
+from tlimb.errors import Diagnostic, InputError, RecipeError
+from tlimb.recipe.check import check
+from tlimb.recipe.parse import parse
+from tlimb.recipe.tree import Recipe
+from tlimb.stages.graph import StageGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recipe's text, what to call it and the folder its data sets and results are looked up from."""
+
+    text: str
+    label: str
+    name: str
+    folder: Path
+    yaml: bool = False
+
+
+@dataclass(slots=True)
+class Opened:
+    """A checked recipe. `datasets` is None for desugared YAML until it is asked for."""
+
+    source: Source
+    datasets: Datasets
+    recipe: Recipe | None = None
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def graph(self) -> StageGraph:
+        """The stage graph.
+
+        Raises:
+            RecipeError: the recipe has errors, or the data cannot give what it asks for.
+        """
+        if self.recipe is None:
+            from tlimb.configs.text import load_graph
+
+            return load_graph(self.source.text, self.source.label)
+        if any(diagnostic.severity == "error" for diagnostic in self.diagnostics):
+            raise RecipeError(self.diagnostics)
+        from tlimb.configs.build import build
+
+        return build(self.recipe, self.source.name, load_catalogue(), self.datasets)
+
+
+def read(path: str, overrides: Sequence[str] = ()) -> Source:
+    """The text of a recipe file, or of standard input for ``-``; each override is appended as a `set` statement."""
+    if path == "-":
+        text, label, name, folder = sys.stdin.read(), "<stdin>", "recipe", Path.cwd()
+    else:
+        file = Path(path)
+        text, label, name, folder = _text(file), path, file.stem, file.resolve().parent
+    is_yaml = Path(label).suffix in (".yaml", ".yml", ".json") or text.startswith("tlimb:")
+    if overrides and is_yaml:
+        raise InputError("--set needs a .tlr recipe", "change the YAML itself, or run one stage with: tlimb stage run STAGE.yaml --set …")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip() or not value.strip() or "\n" in override:
+            raise InputError(f"--set {override}: not of the form PATH=VALUE", "for example --set epochs=2 or --set finetune.lr=1e-4")
+        text = f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}set {key.strip()} = {value.strip()}\n"
+    return Source(text, label, name, folder, is_yaml)
+
+
+def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str] = ()) -> Opened:
+    """Read, parse and check; mistakes are in `diagnostics`."""
+    source = read(path, overrides)
+    found = find_datasets(source.folder, datasets)
+    if source.yaml:
+        return Opened(source, found)
+    parsed = parse(source.text)
+    diagnostics = sorted([*parsed.diagnostics, *check(parsed.recipe, load_catalogue(), found)], key=lambda d: d.span)
+    if parsed.diagnostics:  # what could not be read is missing from the tree, which is no second mistake
+        diagnostics = [d for d in diagnostics if d.code not in ("no-stage", "no-parent", "unknown-stage")]
+    return Opened(source, found, parsed.recipe, diagnostics)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        near = sorted(p.name for p in file.parent.glob("*.tlr")) if file.parent.is_dir() else []
+        there = f"recipes in this folder: {', '.join(near)}" if near else "list the shipped recipes with: tlimb recipes"
+        raise InputError(f"{file}: no such file", there) from None
+    except IsADirectoryError:
+        raise InputError(f"{file}: is a folder, not a recipe", "name a .tlr file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
