@@ -1,0 +1,5 @@
+"""Scenarios: how a network learns, whatever its architecture and objective."""
+
+from tlimb.components.scenarios.supervised import Supervised
+
+__all__ = ["Supervised"]

@@ -1,0 +1,82 @@
+"""ResNet encoders in one, two and three dimensions."""
+
+import re
+
+from monai.networks.nets.resnet import ResNet as MonaiResNet
+from torch import Tensor
+
+from tlimb.errors import InputError
+
+_DEPTHS = {
+    10: ("basic", (1, 1, 1, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+}
+_PLANES = (64, 128, 256, 512)
+_EXPANSION = {"basic": 1, "bottleneck": 4}
+_LEAF = re.compile(r"(conv|bn)\d$")
+
+
+class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
+    """Residual network (He et al., CVPR 2016) for volumes, slices or series.
+
+    MONAI's layers with projection shortcuts without bias: y = relu(F(x) + W x). Shortcuts by padding (type A) are not offered: MONAI's
+    pass no gradient.
+
+    Args:
+        depth: 10, 18, 34, 50 or 101 layers.
+        spatial_dims: 1, 2 or 3; follows from the data.
+        in_channels: C of the images; follows from the data.
+        dropout: Rate of dropout on the features, before the heads.
+        conv1_t_size: Kernel size of the first convolution.
+        conv1_t_stride: Stride of the first convolution; 1 keeps more detail at 2 to 8 times the cost.
+        widen_factor: Factor on the channels of all layers.
+    """
+
+    def __init__(
+        self,
+        depth: int = 18,
+        spatial_dims: int = 3,
+        in_channels: int = 1,
+        dropout: float = 0.0,
+        conv1_t_size: int = 7,
+        conv1_t_stride: int = 2,
+        widen_factor: float = 1.0,
+    ) -> None:
+        if depth not in _DEPTHS:
+            raise InputError(f"architecture: there is no ResNet of depth {depth}", f"depths: {', '.join(map(str, _DEPTHS))}")
+        if spatial_dims not in (1, 2, 3):
+            raise InputError(f"architecture: ResNet has no {spatial_dims}-dimensional form", "spatial_dims is 1, 2 or 3")
+        if not 0 <= dropout < 1:
+            raise InputError(f"architecture: dropout {dropout} is none", "dropout is from 0 to below 1")
+        block, layers = _DEPTHS[depth]
+        super().__init__(
+            block,
+            list(layers),
+            list(_PLANES),
+            spatial_dims=spatial_dims,
+            n_input_channels=in_channels,
+            conv1_t_size=conv1_t_size,
+            conv1_t_stride=conv1_t_stride,
+            shortcut_type="B",
+            widen_factor=widen_factor,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        self.dropout = float(dropout)
+        self.feature_dim = int(_PLANES[-1] * widen_factor) * _EXPANSION[block]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, *S) to (B, F)."""
+        features: Tensor = super().forward(image)
+        return features
+
+    def freeze_points(self) -> list[str]:
+        """Layers, blocks and their convolutions and norms; none inside a shortcut, which is registered last but computed in parallel."""
+        return [
+            name
+            for name, _ in self.named_modules()
+            if "downsample" not in name and (name.startswith("layer") and name[-1].isdigit() or _LEAF.fullmatch(name))
+        ]

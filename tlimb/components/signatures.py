@@ -1,0 +1,165 @@
+"""Parameters of the components for the side that loads no torch: ``python -m tlimb.components.signatures`` writes them down."""
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tlimb.catalogue
+
+FILE = Path(tlimb.catalogue.__file__).with_name("signatures.json")
+COMPONENTS = (
+    "tlimb.components.architectures.ResNet",
+    "tlimb.components.data.CropCenterDataModule",
+    "tlimb.components.data.SliceDataModule",
+    "tlimb.components.objectives.ClassificationObjective",
+    "tlimb.components.objectives.MultitaskObjective",
+    "tlimb.components.objectives.RegressionObjective",
+    "tlimb.components.scenarios.Supervised",
+    "torch.optim.SGD",
+    "torch.optim.Adam",
+    "torch.optim.AdamW",
+    "torch.optim.NAdam",
+    "torch.optim.RAdam",
+    "torch.optim.RMSprop",
+    "torch.optim.Adagrad",
+    "torch.optim.lr_scheduler.ConstantLR",
+    "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
+    "torch.optim.lr_scheduler.ExponentialLR",
+    "torch.optim.lr_scheduler.LinearLR",
+    "torch.optim.lr_scheduler.MultiStepLR",
+    "torch.optim.lr_scheduler.OneCycleLR",
+    "torch.optim.lr_scheduler.PolynomialLR",
+    "torch.optim.lr_scheduler.ReduceLROnPlateau",
+    "torch.optim.lr_scheduler.StepLR",
+    "lightning.Trainer",
+)
+GIVEN = {"self", "network", "objective", "params", "optimizer", "args", "kwargs"}
+"""Arguments that a stage gives, not a recipe; `optimizer` is one of a schedule, but a recipe's of a scenario."""
+FILLED = {"T_max": "all epochs of the stage", "total_steps": "all steps of the stage"}
+"""Arguments without a default that a stage fills in."""
+OWNED = {
+    "barebones",
+    "default_root_dir",
+    "enable_autolog_hparams",
+    "enable_checkpointing",
+    "enable_model_summary",
+    "enable_progress_bar",
+    "fast_dev_run",
+    "last_epoch",
+    "max_time",
+    "model_registry",
+    "num_sanity_val_steps",
+    "reload_dataloaders_every_n_epochs",
+}
+"""Arguments that would break what a stage promises: resuming, equal results, nothing written elsewhere."""
+CHANGED: dict[str, dict[str, Any]] = {
+    "lightning.Trainer": {"devices": 1},
+    "tlimb.components.scenarios.Supervised": {"optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}},
+}
+"""Defaults that a stage gives in place of the class's own."""
+HELP = {"lightning.Trainer": "Runs training and evaluation on the hardware there is."}
+
+
+def describe(class_path: str) -> dict[str, Any]:
+    """Help and parameters of a class: from its ``__init__`` and its Google-style (or Sphinx-style) docstring."""
+    module, _, name = class_path.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    document = inspect.getdoc(cls) or ""
+    texts = _arguments(document + "\n" + (inspect.getdoc(cls.__init__) or ""))
+    given = GIVEN - ({"optimizer"} if class_path.startswith("tlimb.") else set())
+    parameters = [
+        _parameter(parameter, texts.get(parameter.name, "")) | _changed(class_path, parameter.name)
+        for parameter in inspect.signature(cls.__init__).parameters.values()
+        if parameter.name not in given | OWNED and not parameter.name.startswith("_") and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    entry: dict[str, Any] = {"help": HELP.get(class_path) or _first_sentence(document), "parameters": parameters}
+    if hasattr(cls, "LOADING"):
+        entry["loading"] = list(cls.LOADING)
+    return entry
+
+
+def build() -> str:
+    """The whole file."""
+    return json.dumps({path: describe(path) for path in COMPONENTS}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _parameter(parameter: inspect.Parameter, text: str) -> dict[str, Any]:
+    required = parameter.default is parameter.empty
+    if parameter.name in FILLED:
+        text, required = f"{text} Default: {FILLED[parameter.name]}.".strip(), False
+    default = None if parameter.default is parameter.empty else _plain(parameter.default)
+    return {"name": parameter.name, "type": _type(parameter.annotation), "default": default, "required": required, "help": text}
+
+
+def _changed(class_path: str, name: str) -> dict[str, Any]:
+    changed = CHANGED.get(class_path, {})
+    return {"default": changed[name]} if name in changed else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _type(annotation: Any) -> str:
+    if annotation is inspect.Parameter.empty:
+        return "any"
+    text = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+    text = re.sub(r"(ForwardRef\('([^']*)'\))", r"\2", text)
+    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text))
+    members = re.fullmatch(r"Union\[(.*)\](.*)", text)
+    return (members[1].replace(", ", " | ") + members[2] if members and "[" not in members[1] else text).replace("NoneType", "None")
+
+
+def _first_sentence(document: str) -> str:
+    lines = [line for line in document.splitlines() if not line.startswith(("..", "  "))]
+    paragraph = " ".join(lines).strip().split("  ")[0]
+    return _clean(re.split(r"(?<=[.])\s", paragraph, maxsplit=1)[0])
+
+
+def _arguments(document: str) -> dict[str, str]:
+    """The first paragraph about each argument."""
+    texts: dict[str, str] = {}
+    name, indent = "", 0
+    for line in document.splitlines():
+        start = re.match(r"(\s+)(\w+)(?:\s*\([^:]*\))?:\s*(.*)", line)
+        if start and (not name or len(start[1]) <= indent):
+            name, indent = start[2], len(start[1])
+            texts.setdefault(name, start[3].strip())
+        elif name and line.strip() and len(line) - len(line.lstrip()) > indent and not texts[name].endswith("\0"):
+            texts[name] += " " + line.strip()
+        elif name and not line.strip():
+            texts[name] += "\0"
+        elif line and not line.startswith(" "):
+            name = ""
+    return {name: _clean(text.split("\0")[0]) for name, text in texts.items()}
+
+
+def _clean(text: str) -> str:
+    text = re.sub(r":\w+:`~?\.?([^`<]*?)(?:\s*<[^`]*>)?`", r"\1", text)
+    return re.sub(r"\s+", " ", re.sub(r"`+|\*\*", "", text)).strip()
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file; with ``--check`` only say whether it is up to date."""
+    text = build()
+    if "--check" in arguments:
+        if FILE.is_file() and FILE.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{FILE.name} is stale: run python -m tlimb.components.signatures", file=sys.stderr)
+        return 1
+    FILE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
