@@ -16,7 +16,7 @@ _DEPTHS = {
 }
 _PLANES = (64, 128, 256, 512)
 _EXPANSION = {"basic": 1, "bottleneck": 4}
-_LEAF = re.compile(r"(conv|bn)\d$")
+_POINT = re.compile(r"(conv|bn|layer)\d")
 
 
 class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
@@ -75,8 +75,4 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
 
     def freeze_points(self) -> list[str]:
         """Layers, blocks and their convolutions and norms; none inside a shortcut, which is registered last but computed in parallel."""
-        return [
-            name
-            for name, _ in self.named_modules()
-            if "downsample" not in name and (name.startswith("layer") and name[-1].isdigit() or _LEAF.fullmatch(name))
-        ]
+        return [name for name, _ in self.named_modules() if "downsample" not in name and _POINT.match(name) and name[-1].isdigit()]

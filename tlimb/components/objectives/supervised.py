@@ -1,6 +1,6 @@
 """Objectives for labelled targets. Rows without a label count nothing; a batch without any label of a target adds exactly 0."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tlimb.components.contracts import Batch
 from tlimb.errors import InputError
 
-_NUMBER_LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+_NUMBER_LOSSES: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
 class RegressionObjective(nn.Module):

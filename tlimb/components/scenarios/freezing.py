@@ -40,7 +40,7 @@ def frozen_part(network: Network, freeze: str | None, only: bool = False) -> Fro
     encoder = network.get_submodule("encoder")
     if freeze == "all":
         return Frozen(tuple(encoder.parameters()), tuple(encoder.modules()))
-    points = network.encoder.freeze_points()  # type: ignore[union-attr, operator]
+    points = network.encoder.freeze_points()
     if freeze not in points:
         raise InputError(f"freeze: the encoder has no freeze point '{freeze}'", _points_hint(freeze, points))
     inside = freeze + "."

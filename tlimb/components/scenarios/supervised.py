@@ -173,5 +173,5 @@ class Supervised(lightning.LightningModule):
     def _evaluate(self, part: str) -> None:
         rows, estimates = self._table.gathered()
         module = cast(_Units, self.trainer.datamodule)  # type: ignore[attr-defined]
-        self.units = by_unit([tuple(unit) for unit in module.unit(rows.tolist())], estimates)
+        self.units = by_unit(module.unit(rows.tolist()), estimates)
         self.metrics = score_all(self.network, part, self.units)
