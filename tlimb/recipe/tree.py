@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tlimb.catalogue.verbs import VERBS
 from tlimb.errors import Diagnostic, Span
 
 
@@ -336,7 +337,8 @@ def stage_parents(recipe: Recipe) -> list[int | None]:
                 parent = names.index(source.payload.value) if isinstance(source.payload, Name) and source.payload.value in names else None
             elif statement.architecture is None:
                 parent = nearest
-            if statement.verb != "evaluate":
+            verb = VERBS.get(statement.verb)
+            if verb is None or verb.trains:
                 nearest = index
         parents.append(parent)
     return parents
