@@ -1,0 +1,157 @@
+"""The ranking as a table: for the terminal (rich or plain text) and as `results.csv`."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlimb.catalogue.metrics import metric_of, split_metric
+from tlimb.results.ranking import Estimate, Ranking, Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def ranking_csv(ranking: Ranking) -> str:
+    """The ranking as CSV: a line per row, a column per setting, four per metric (mean, sd, low, high)."""
+    settings = setting_names(ranking)
+    metrics = list(dict.fromkeys(name for row in ranking.rows for name in row.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["rank", "variant", "shared", "stage", "digest", "seeds", "planned", "state", "trainable", "frozen"]
+        + [f"settings.{name}" for name in settings]
+        + [name + part for name in metrics for part in ("", ".sd", ".low", ".high")]
+        + ["reason"]
+    )
+    for row in ranking.rows:
+        estimates = [row.metrics.get(name) for name in metrics]
+        writer.writerow(
+            [row.rank, row.variant, " ".join(row.shared), row.stage, " ".join(row.digests)]
+            + [row.seeds, row.planned, row.state, row.trainable, row.frozen]
+            + [row.settings.get(name) for name in settings]
+            + [value for e in estimates for value in ((e.mean, e.sd, e.low, e.high) if e else (None,) * 4)]
+            + [_reasons(row)]
+        )
+    return text.getvalue()
+
+
+def write_csv(ranking: Ranking, path: Path | str) -> None:
+    """Write `results.csv`, whole or not at all."""
+    write_text(Path(path), ranking_csv(ranking))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is either whole or not there."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def ranking_table(ranking: Ranking) -> "Table":
+    """The ranking as a rich table; markup in recipe words is shown, not obeyed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    header, *lines = _cells(ranking)
+    table = Table(title=f"{ranking.recipe or 'ranking'} by {ranking.by}", caption="\n".join(ranking.notes) or None, title_justify="left")
+    table.caption_justify = "left"
+    for index, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if index == 0 else "left", overflow="fold")
+    for row, line in zip(ranking.rows, lines, strict=True):
+        table.add_row(*(Text(cell) for cell in line), style="" if row.seeds else "dim")
+    return table
+
+
+def ranking_text(ranking: Ranking) -> str:
+    """The ranking as plain text: columns by blanks, then the notes."""
+    lines = _cells(ranking)
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    text = [f"{ranking.recipe or 'ranking'} by {ranking.by} ({'lower' if ranking.direction == 'min' else 'higher'} is better)", ""]
+    text += ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*text, *([""] if ranking.notes else []), *ranking.notes]) + "\n"
+
+
+def setting_names(ranking: Ranking) -> list[str]:
+    """The settings that the variants differ in, in the order of the recipe."""
+    return list(dict.fromkeys(name for row in ranking.rows for name in row.settings))
+
+
+def on_test(row: Row) -> str | None:
+    """The test metric of the same name as the validation metric that the row is ranked by."""
+    key = "test." + row.key.partition(".")[2] if row.key else ""
+    return key if key in row.metrics else None
+
+
+def estimate_text(estimate: Estimate | None) -> str:
+    """``mean ± sd [low, high]``, as far as they are known."""
+    if estimate is None:
+        return "-"
+    spread = f" ± {number(estimate.sd)}" if estimate.sd is not None else ""
+    interval = f" [{number(estimate.low)}, {number(estimate.high)}]" if estimate.low is not None and estimate.high is not None else ""
+    return f"{number(estimate.mean)}{spread}{interval}"
+
+
+def number(value: float) -> str:
+    """Three significant digits, as a paper's table has them."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}"
+    return (
+        f"{value:.0f}"
+        if abs(value) >= 1000
+        else f"{value:.1f}"
+        if abs(value) >= 100
+        else f"{value:.2f}"
+        if abs(value) >= 1
+        else f"{value:.3f}"
+    )
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as the recipe writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "x".join(map(setting_text, value))
+    if isinstance(value, Mapping):
+        return str(value.get("class_path", "")).rsplit(".", 1)[-1] or str(dict(value))
+    return str(value)
+
+
+def _cells(ranking: Ranking) -> list[list[str]]:
+    """Header and one line of text per row."""
+    settings = setting_names(ranking)
+    part, target, metric = split_metric(ranking.by)
+    name = ".".join(piece for piece in (target, metric_of(metric).name) if piece)
+    lines = [["rank", "variant", "stage", *settings, f"{part}.{name}", f"test.{name}", "seeds", "trainable", "note"]]
+    for row in ranking.rows:
+        key = on_test(row)
+        lines.append(
+            [
+                str(row.rank or "-"),
+                row.variant + (f" (= {', '.join(row.shared)})" if row.shared else ""),
+                row.stage,
+                *(setting_text(row.settings[setting]) if setting in row.settings else "any" for setting in settings),
+                estimate_text(row.metrics[row.key] if row.key else None),
+                estimate_text(row.metrics[key] if key else None),
+                f"{row.seeds}/{row.planned}",
+                f"{row.trainable:,}" if row.trainable is not None else "-",
+                _note(row, ranking.by),
+            ]
+        )
+    return lines
+
+
+def _note(row: Row, by: str) -> str:
+    if row.failures:
+        return _reasons(row)
+    return "" if row.key else f"no {by}"
+
+
+def _reasons(row: Row) -> str:
+    return "; ".join(dict.fromkeys(failure.reason for failure in row.failures))
