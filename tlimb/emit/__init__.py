@@ -1,0 +1,1 @@
+"""From a stage graph to what engines need of it; pure."""

@@ -1,0 +1,185 @@
+"""Emit a Nextflow project: one process per step of the recipe, one line of a table per job."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+import jinja2
+import yaml
+
+from tlimb import __version__
+from tlimb.emit.width import width
+from tlimb.stages.graph import Stage, StageGraph
+
+TEMPLATES = ("main.nf.j2", "nextflow.config.j2", "README.md.j2", "conf/process.config", "conf/engine.config", "conf/profiles.config")
+LABELS = {"prepare": "process_medium", "fit": "process_gpu", "evaluate": "process_gpu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a project's defaults are: GPUs of a training job, and the image of the container profiles."""
+
+    gpus: int = 1
+    container: str = f"ghcr.io/tlimb/tlimb:{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the recipe: its name in jobs.csv, its process, and the channel of the results that its jobs wait for."""
+
+    name: str
+    process: str
+    label: str
+    done: str
+
+
+def emit(graph: StageGraph, *, datasets_yaml: str, templates: Mapping[str, str], options: Options | None = None) -> dict[str, str]:
+    """The files of the project by relative path.
+
+    Args:
+        graph: what is to be computed.
+        datasets_yaml: the entries of the data sets that are used; the only place of paths.
+        templates: the texts of `TEMPLATES` by name.
+        options: defaults of the project.
+    """
+    options = options or Options()
+    keys = {stage.digest: _key(stage) for stage in graph.stages}
+    names = _names(list(dict.fromkeys(keys.values())))
+    ids = {stage.digest: f"{_safe(stage.name)}-{stage.digest}" for stage in graph.stages}
+    steps = _steps(graph, keys, names)
+    plan = json.dumps(graph.document(), ensure_ascii=False) + "\n"
+
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(dict(templates)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"groovy": _groovy, "comment": _one_line}
+    facts = {
+        "version": __version__,
+        "recipe": graph.recipe,
+        "title": _one_line(str(graph.about.get("title", graph.recipe))),
+        "identity": hashlib.sha256(plan.encode()).hexdigest()[:8],
+        "steps": steps,
+        "ranked": _mixed([step for step in steps if step.label != LABELS["prepare"]]) + ".map { _id, folder -> folder }",
+        "width": width(graph),
+        "gpus": options.gpus,
+        "container": options.container,
+        "variants": len(graph.variants),
+        "jobs": len(graph.stages),
+        "profiles": ("apptainer", "docker", "k8s", "awsbatch", "googlebatch"),
+    }
+    files = {name.removesuffix(".j2"): environment.get_template(name).render(facts) for name in TEMPLATES if name.endswith(".j2")}
+    files["jobs.csv"] = _table(graph, ids, {digest: names[key].lower() for digest, key in keys.items()})
+    files["plan.json"] = plan
+    files["datasets.yaml"] = datasets_yaml
+    files["recipe.tlr"] = graph.text
+    dump = _ConfigText()
+    files |= {f"configs/{ids[stage.digest]}.yaml": dump(stage.config) for stage in graph.stages}
+    return files
+
+
+class _ConfigText:
+    """Configs as `tlimb.configs.text.dump` writes them; the text of a section that many stages share is made once."""
+
+    def __init__(self) -> None:
+        self._sections: dict[str, str] = {}
+
+    def __call__(self, config: Mapping[str, Any]) -> str:
+        """The YAML document of one stage, without `about`: jobs are cached by the size of this file, which titles must not change."""
+        return "".join(self._section(key, value) for key, value in config.items() if key != "about")
+
+    def _section(self, key: str, value: Any) -> str:
+        if key == "digest":
+            return f"digest: '{value}'\n"
+        text = json.dumps([key, value])
+        if text not in self._sections:
+            flow = None if isinstance(value, (dict, list)) else False
+            self._sections[text] = yaml.dump(
+                {key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150, default_flow_style=flow
+            )
+        return self._sections[text]
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """YAML without anchors: a value that stands twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _key(stage: Stage) -> tuple[str, str]:
+    """What makes stages tasks of one process: the step's name; preparing is one step for all data sets."""
+    return ("prepare", "prepare") if stage.kind == "prepare" else (stage.kind, stage.name)
+
+
+def _names(keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """A process name for each step: letters, digits and _, unique whatever the case, none of them RANK."""
+    taken = {"RANK"}
+    names = {}
+    for key in sorted(keys, key=lambda key: key[0] != "prepare"):
+        stem = _safe(key[1]).upper()
+        stem = stem if stem[0].isalpha() else f"STEP_{stem}"
+        name, count = stem, 1
+        while name in taken:
+            count += 1
+            name = f"{stem}_{count}"
+        taken.add(name)
+        names[key] = name
+    return names
+
+
+def _steps(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mapping[tuple[str, str], str]) -> list[Step]:
+    """The steps, each after those whose results it uses."""
+    needs: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for stage in graph.stages:
+        needs.setdefault(keys[stage.digest], {}).update(dict.fromkeys(keys[parent] for parent in stage.parents))
+    steps: dict[tuple[str, str], Step] = {}
+    for key in TopologicalSorter(needs).static_order():
+        done = _mixed([steps[need] for need in steps if need in needs[key]])
+        steps[key] = Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=done)
+    return list(steps.values())
+
+
+def _mixed(steps: list[Step]) -> str:
+    """The Groovy expression of a channel with the results of all the steps."""
+    if not steps:
+        return "channel.empty()"
+    first, *others = (f"{step.process}.out" for step in steps)
+    return f"{first}.mix({', '.join(others)})" if others else first
+
+
+def _table(graph: StageGraph, ids: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["id", "step", "config", "needs"])
+    for stage in graph.stages:
+        id_ = ids[stage.digest]
+        table.writerow([id_, names[stage.digest], f"configs/{id_}.yaml", " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))])
+    return text.getvalue()
+
+
+def _safe(name: str) -> str:
+    """The name in letters, digits and _ only; accents are dropped, anything else becomes _."""
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9_]", "_", plain) or "_"
+
+
+def _groovy(text: str) -> str:
+    """A Groovy string literal in which nothing is expanded."""
+    return "'" + _one_line(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and other control characters, which would end a comment."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -1,0 +1,256 @@
+"""The local engine: a scheduler without torch over warm worker processes."""
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from tlimb.configs.text import dump
+from tlimb.emit.width import width
+from tlimb.errors import TlimbError
+from tlimb.run import machine
+from tlimb.run.interrupts import Interrupts
+from tlimb.run.progress import Event, Observer, Outcome, silent
+from tlimb.run.store import Store, write_text
+from tlimb.run.worker import COMMAND, Worker
+from tlimb.stages.graph import Stage, StageGraph
+
+SAVED = 75
+"""Exit status of a stage that was asked to stop and has saved its state."""
+
+POLL_S = 1.0
+"""How often one looks whether another run on the same store has finished a stage."""
+
+
+def run_local(
+    graph: StageGraph,
+    store: Store,
+    *,
+    datasets: Path | None = None,
+    jobs: int | None = None,
+    threads: int | None = None,
+    observer: Observer = silent,
+    worker_command: Sequence[str] = COMMAND,
+) -> Outcome:
+    """Run the stages that are not finished; run again to go on after an interruption.
+
+    Args:
+        graph: what is to be computed.
+        store: where finished stages are and go.
+        datasets: the datasets.yaml, for the stages that prepare data.
+        jobs: stages at a time; default: one per GPU, or one per core where there are none.
+        threads: threads of a stage; default: the cores divided by the stages at a time.
+        observer: called with every event, always in this thread.
+        worker_command: the worker process, for tests.
+
+    Raises:
+        InputError: the store cannot be written.
+        TlimbError: no worker process can be started.
+    """
+    scheduler = _Scheduler(graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, command=worker_command)
+    return scheduler.run()
+
+
+class _Scheduler:
+    """The state of one run; a stage is in exactly one of: waiting for parents, ready, elsewhere, at a worker, ended."""
+
+    def __init__(
+        self,
+        graph: StageGraph,
+        store: Store,
+        *,
+        datasets: Path | None,
+        jobs: int | None,
+        threads: int | None,
+        observer: Observer,
+        command: Sequence[str],
+    ) -> None:
+        self.graph, self.store, self.datasets, self.observer, self.command = graph, store, datasets, observer, command
+        self.stages = {stage.digest: stage for stage in graph.stages}
+        self.order = {stage.digest: number for number, stage in enumerate(graph.stages)}
+        self.children: dict[str, list[str]] = {stage.digest: [] for stage in graph.stages}
+        for stage in graph.stages:
+            for parent in dict.fromkeys(stage.parents):
+                self.children[parent].append(stage.digest)
+        self.weights = _path_lengths(graph, self.children)
+
+        # From the whole graph, finished stages included: were it from what is left, a resumed run would use
+        # other numbers of threads, and sums over threads differ in their last bits.
+        cores, self.gpus = machine.cores(), machine.gpus()
+        self.limit = max(1, min(jobs or len(self.gpus) or cores, width(graph)))
+        self.threads = threads or max(1, cores // self.limit)
+
+        self.cached = tuple(digest for digest in self.stages if store.is_done(digest))
+        finished = set(self.cached)
+        self.missing = {digest: len(set(stage.parents) - finished) for digest, stage in self.stages.items() if digest not in finished}
+        self.ready: list[tuple[float, int, str]] = []
+        self.elsewhere: list[str] = []
+        for digest in [digest for digest, count in self.missing.items() if not count]:
+            self._push(digest)
+
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self.workers: list[Worker | None] = [None] * self.limit
+        self.attempts: Counter[str] = Counter()
+        self.stillborn = 0
+        self.done: list[str] = []
+        self.failed: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+
+    def run(self) -> Outcome:
+        self.store.create()
+        self.observer(Event("begin", total=len(self.stages), cached=len(self.cached)))
+        interrupts = Interrupts(lambda: self.inbox.put((None, None)))
+        try:
+            with interrupts:
+                self._loop(interrupts)
+        finally:
+            for worker in filter(None, self.workers):
+                worker.end()
+        outcome = Outcome(
+            done=tuple(self.done), cached=self.cached, failed=self.failed, skipped=self.skipped, interrupted=interrupts.count > 0
+        )
+        self.observer(Event("end", outcome=outcome))
+        return outcome
+
+    def _loop(self, interrupts: Interrupts) -> None:
+        while True:
+            if not interrupts.count:
+                self._dispatch()
+            if not any(worker and worker.job for worker in self.workers) and (interrupts.count or not self.elsewhere):
+                return
+            try:
+                worker, reply = self.inbox.get(timeout=POLL_S if self.elsewhere else None)
+            except Empty:
+                continue
+            if worker is None:
+                for busy in [worker for worker in self.workers if worker and worker.job]:
+                    busy.terminate() if interrupts.count == 1 else busy.kill()
+            elif reply is None:
+                self._ended(worker, interrupted=interrupts.count > 0)
+            else:
+                self._replied(worker, reply, interrupted=interrupts.count > 0)
+
+    def _dispatch(self) -> None:
+        """Hand ready stages to free workers, the longest way to the end first; a worker is started only for a stage."""
+        elsewhere, self.elsewhere = self.elsewhere, []
+        for digest in elsewhere:
+            self._push(digest)
+        free = [slot for slot, worker in enumerate(self.workers) if worker is None or not worker.job]
+        free.sort(key=lambda slot: self.workers[slot] is None)
+        while self.ready and free:
+            digest = heapq.heappop(self.ready)[-1]
+            state = self.store.state(digest)
+            if state == "done":
+                self._finish(digest, {})
+            elif state == "running":
+                self.elsewhere.append(digest)
+            else:
+                self._start(self.stages[digest], free.pop(0))
+
+    def _start(self, stage: Stage, slot: int) -> None:
+        partial = self.store.begin(stage.digest)
+        write_text(partial / "stage.yaml", dump(stage.config))
+        worker = self.workers[slot] or self._hire(slot)
+        self.attempts[stage.digest] += 1
+        self.observer(Event("started", digest=stage.digest))
+        worker.send(
+            {
+                "job": stage.digest,
+                "config": str(partial / "stage.yaml"),
+                "out": str(self.store.folder(stage.digest)),
+                "parents": [str(self.store.folder(parent)) for parent in stage.parents],
+                "datasets": str(self.datasets) if self.datasets else None,
+                "state": None,
+                "threads": self.threads,
+                "set": [],
+            },
+            partial / "log.txt",
+        )
+
+    def _hire(self, slot: int) -> Worker:
+        environment = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+        worker = self.workers[slot] = Worker(self.inbox, environment=environment, command=self.command)
+        return worker
+
+    def _replied(self, worker: Worker, reply: Mapping[str, Any], *, interrupted: bool) -> None:
+        event, digest = reply.get("event"), worker.job
+        if event == "ready":
+            worker.ready = True
+        elif digest is None or reply.get("job") != digest:
+            return
+        elif event == "epoch":
+            epoch, epochs = int(reply.get("epoch") or 0), int(reply.get("epochs") or 0)
+            self.observer(Event("epoch", digest=digest, epoch=epoch, epochs=epochs, metrics=reply.get("metrics") or {}))
+        elif event == "finished":
+            worker.release()
+            if self.store.is_done(digest):
+                self._finish(digest, reply.get("metrics") or {})
+            else:
+                self._fail(digest, f"it finished without results in {self.store.folder(digest)}")
+        elif event == "failed":
+            worker.release()
+            message = str(reply.get("message") or "it failed without a message")
+            if reply.get("status") != SAVED:
+                self._fail(digest, message)
+            elif not interrupted:
+                self._again(digest, message)
+
+    def _ended(self, worker: Worker, *, interrupted: bool) -> None:
+        self.workers[self.workers.index(worker)] = None
+        digest = worker.release()
+        obituary = worker.obituary()
+        worker.end()
+        if not digest:
+            return
+        self.stillborn = 0 if worker.ready else self.stillborn + 1
+        if interrupted:
+            return
+        if self.stillborn > 1:
+            raise TlimbError(f"no worker can be started: {obituary}", f"the command is: {' '.join(self.command)}")
+        self._again(digest, obituary)
+
+    def _again(self, digest: str, message: str) -> None:
+        """A stage whose worker was lost is tried once more; it goes on from its last checkpoint."""
+        if self.attempts[digest] > 1:
+            self._fail(digest, message)
+        else:
+            self.observer(Event("retried", digest=digest, message=message))
+            self._push(digest)
+
+    def _finish(self, digest: str, metrics: Mapping[str, float]) -> None:
+        self.done.append(digest)
+        self.observer(Event("finished", digest=digest, metrics=metrics))
+        for child in self.children[digest]:
+            if child in self.missing:
+                self.missing[child] -= 1
+                if not self.missing[child]:
+                    self._push(child)
+
+    def _fail(self, digest: str, message: str) -> None:
+        self.failed[digest] = message
+        self.store.mark_failed(digest, message)
+        self.observer(Event("failed", digest=digest, message=message))
+        below = [digest]
+        while below:
+            for child in self.children[below.pop()]:
+                if child in self.missing and child not in self.skipped:
+                    self.skipped[child] = digest
+                    self.observer(Event("skipped", digest=child, message=digest))
+                    below.append(child)
+
+    def _push(self, digest: str) -> None:
+        heapq.heappush(self.ready, (-self.weights[digest], self.order[digest], digest))
+
+
+def _path_lengths(graph: StageGraph, children: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """For each stage the epochs on the longest way from it to an end of the graph, and a little for each stage that waits for it."""
+    weights: dict[str, float] = {}
+    for stage in reversed(graph.stages):
+        epochs = stage.config.get("trainer", {}).get("init_args", {}).get("max_epochs", 1) if stage.kind == "fit" else 1
+        below = children[stage.digest]
+        weights[stage.digest] = float(epochs or 1) + max((weights[child] for child in below), default=0.0) + len(below) / 1000
+    return weights
