@@ -18,7 +18,7 @@ def explain(word: str, catalogue: Catalogue) -> str:
     Raises:
         InputError: nothing is called so.
     """
-    found = [text for text in _meanings(word, catalogue)]
+    found = list(_meanings(word, catalogue))
     if found:
         return "\n\n".join(found)
     words = [*VERBS, *CLAUSES, *KEYS, *METRICS, *(name for _, name in catalogue.components)]

@@ -17,7 +17,7 @@ NESTED = {"optimizer": "optimizer", "schedule": "schedule"}
 
 
 def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
-    """The settable fields of a section, given the class of each section; None where the class has no recorded signature.
+    """The settable fields of a section, given the class of each section; None where the class is unknown or has no recorded signature.
 
     `section` may be nested: ``scenario.optimizer`` has the arguments of every known optimizer.
     """
@@ -28,7 +28,7 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
         kind = NESTED.get(argument)
         known = [component for component in catalogue.components.values() if component.kind == kind]
         return {parameter.name: parameter for component in known for parameter in component.parameters} if known else None
-    parameters = catalogue.parameters(classes[head]) if head in classes else ()
+    parameters = catalogue.parameters(classes[head]) if head in classes else None
     return None if parameters is None else {parameter.name: parameter for parameter in parameters}
 
 
@@ -60,6 +60,8 @@ def _fits(value: Any, option: str) -> bool:
             return isinstance(value, str)
         case "None" | "NoneType":
             return value is None
+        case "Tensor":
+            return False
         case "Literal":
             return str(value) in re.findall(r"['\"]([^'\"]*)['\"]", inner) or repr(value) in [
                 item.strip() for item in inner.rstrip("]").split(",")

@@ -62,7 +62,7 @@ class _Builder:
             needed = dict.fromkeys(d for run in runs for s in run.stages.values() for d in (*self.stages[s].parents, s))
             variants.append(Variant(f"v{len(variants) + 1}", settings(grid, point, self.recipe.text), tuple(runs), tuple(needed)))
         ordered = sorted(self.stages.values(), key=lambda stage: stage.kind != "prepare")
-        rank = self._rank(leaves)
+        rank = self._rank(self.stages[variants[-1].runs[-1].stages[leaves[-1]]])
         return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings))
 
     def _axes_of(self, step: Step, by_name: Mapping[str, Step], grid: tuple[Axis, ...]) -> tuple[int, ...]:
@@ -121,11 +121,10 @@ class _Builder:
             self.stages[address] = Stage(address, head["name"], head["kind"], parents, {**head, "digest": address, **config})
         return self.stages[address]
 
-    def _rank(self, leaves: tuple[str, ...]) -> RankRule:
+    def _rank(self, leaf: Stage) -> RankRule:
         for statement in self.recipe.statements:
             if isinstance(statement, Rank):
                 return RankRule(statement.metric, METRICS[split_metric(statement.metric)[2]].direction)
-        leaf = next(stage for stage in reversed(self.stages.values()) if stage.name == leaves[-1])
         targets = leaf.config["targets"]
         metric = DEFAULT[targets[0]["kind"]]
         return RankRule(f"val.{metric}" if len(targets) == 1 else f"val.{targets[0]['name']}.{metric}", METRICS[metric].direction)

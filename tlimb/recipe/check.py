@@ -288,7 +288,7 @@ class _Checker:
         if not verb.trains and isinstance(origin, Training) and (on := statement.clause("on")):
             heads = [t.label for t in self._targets(origin.clause("on")) if t.label]
             for target in self._targets(on):
-                if target.label and target.label_span and target.label not in heads:
+                if target.label and target.label_span and target.label not in heads and self._has_label(target):
                     message = f"stage '{self.names[parent]}' has no head for '{target.label}'"
                     self._unknown("no-head", "head", target.label, target.label_span, heads, message)
 
@@ -373,7 +373,8 @@ class _Checker:
     def _component(self, kind: str, component: Component) -> None:
         entry = self.catalogue.find(kind, component.name)
         if entry is None:
-            self._unknown(f"unknown-{kind}", kind, component.name, component.name_span, self.catalogue.words(kind))
+            what = "data component" if kind == "data" else kind
+            self._unknown(f"unknown-{kind}", what, component.name, component.name_span, self.catalogue.words(kind))
             return
         parameters = {parameter.name: parameter for parameter in entry.parameters}
         seen: set[str] = set()

@@ -1,12 +1,15 @@
 """Image-level findings for `tlimb data check`: what the files hold, and which of them are damaged, constant or copies."""
 
 import hashlib
+import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 
+from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.listing import Dataset
 from tlimb.components.data import demo
 from tlimb.components.data.reading import UnusableError, axis_codes, read_image
@@ -60,3 +63,13 @@ def inspect(dataset: Dataset) -> list[dict[str, Any]]:
 def _dtype(path: Path) -> str:
     """How the voxels of a NIfTI file are stored; empty for other files."""
     return str(nib.load(path).get_data_dtype()) if path.name.endswith((".nii", ".nii.gz")) else ""
+
+
+def main() -> None:
+    """`python -m tlimb.components.data.inspect DATASETS.yaml NAME`: the findings as JSON on standard output."""
+    file, name = sys.argv[1:]
+    json.dump(inspect(find_datasets(explicit=Path(file))[name]), sys.stdout, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m tlimb`."""
+
+from tlimb.cli import main
+
+main()

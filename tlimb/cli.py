@@ -1,0 +1,513 @@
+"""The command line. Each command imports its subsystem when it runs, so that `tlimb --help` and `tlimb check` stay light."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from tlimb import __version__
+from tlimb.errors import Diagnostic, InputError, RecipeError, TlimbError
+
+if TYPE_CHECKING:
+    from tlimb.run.opening import Opened, Source
+    from tlimb.stages.graph import StageGraph
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """The commands in the order of a day's work, with every error as a message and an exit status."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return [name for name, command in self.commands.items() if not command.hidden]
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except KeyboardInterrupt:
+            context.exit(INTERRUPTED)
+        except Exception as error:
+            if context.params.get("debug"):
+                raise
+            _fail(context, error)
+
+
+def _fail(context: click.Context, error: Exception) -> NoReturn:
+    if isinstance(error, TlimbError):
+        _say_error(error.message, error.hint)
+        context.exit(error.exit_status)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        context.exit(0)
+    _say_error(f"{type(error).__name__}: {error}", "this is a fault of TLIMB; tlimb --debug … shows where it happened")
+    context.exit(1)
+
+
+def _say_error(message: str, hint: str = "") -> None:
+    click.echo(click.style("error: ", fg="red", bold=True, reset=True) + message, err=True, color=_color(sys.stderr))
+    if hint:
+        click.echo(f"  {hint}", err=True)
+
+
+def _color(stream: Any) -> bool:
+    return bool(stream.isatty()) and "NO_COLOR" not in os.environ
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tlimb")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Transfer learning for brain images, from one line of recipe.
+
+    \b
+    Start here:
+        tlimb new                 a first recipe, on built-in data
+        tlimb run RECIPE          plan, train, rank, report
+    """
+    if debug:
+        os.environ["TLIMB_DEBUG"] = "1"
+
+
+# ---------------------------------------------------------------------- shared options
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _example(text: str) -> dict[str, str]:
+    return {"epilog": f"\b\nExample:\n    {text}"}
+
+
+recipe_argument: Decorator = click.argument("recipe", metavar="RECIPE")
+datasets_option: Decorator = click.option(
+    "--datasets", type=click.Path(path_type=Path, dir_okay=False), help="The datasets.yaml to use instead of the one beside the recipe."
+)
+set_option: Decorator = click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
+store_option: Decorator = click.option(
+    "--store", type=click.Path(path_type=Path, file_okay=False), help="Where results lie (default: runs/ beside the recipe)."
+)
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+
+def _open(recipe: str, datasets: Path | None, overrides: Sequence[str] = ()) -> "tuple[Opened, StageGraph]":
+    """A recipe and its graph; prints the mistakes and leaves with status 2 if it has any."""
+    from tlimb.run.opening import open_recipe
+
+    opened = open_recipe(recipe, datasets, overrides)
+    try:
+        graph = opened.graph()
+    except RecipeError as error:
+        _print_diagnostics(error.diagnostics, opened.source)
+        click.get_current_context().exit(InputError.exit_status)
+    for warning in graph.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return opened, graph
+
+
+def _print_diagnostics(diagnostics: Sequence[Diagnostic], source: "Source") -> None:
+    from tlimb.recipe.render import render
+
+    click.echo(render(diagnostics, source.text, source.label, color=_color(sys.stderr)), err=True)
+
+
+def _store_root(source: "Source", store: Path | None) -> Path:
+    return store if store is not None else source.folder / "runs"
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text.rstrip("\n"))
+    else:
+        from tlimb.run.store import write_text
+
+        write_text(out, text)
+        click.echo(f"wrote {out}", err=True)
+
+
+# ---------------------------------------------------------------------- language
+@main.command(**_example("tlimb check brain-age.tlr"))
+@recipe_argument
+@datasets_option
+@json_option
+def check(recipe: str, datasets: Path | None, as_json: bool) -> None:
+    """Find every mistake of a recipe; nothing is run."""
+    from tlimb.recipe.render import position
+    from tlimb.run.opening import open_recipe
+
+    opened = open_recipe(recipe, datasets)
+    found = list(opened.diagnostics)
+    if not found:
+        try:
+            opened.graph()
+        except RecipeError as error:
+            found = error.diagnostics
+    if as_json:
+        text = opened.source.text
+        rows = []
+        for item in found:
+            (line, column), (end_line, end_column) = position(text, item.span.start), position(text, item.span.end)
+            place = {"line": line, "column": column, "end_line": end_line, "end_column": end_column}
+            fix = [{"start": edit.span.start, "end": edit.span.end, "new": edit.new} for edit in item.fix]
+            rows.append({"code": item.code, "severity": item.severity, **place, "message": item.message, "hint": item.hint, "fix": fix})
+        _print_json({"format": 1, "file": opened.source.label, "diagnostics": rows})
+    elif found:
+        _print_diagnostics(found, opened.source)
+    else:
+        click.echo(f"{opened.source.label}: no mistakes")
+    if any(item.severity == "error" for item in found):
+        click.get_current_context().exit(InputError.exit_status)
+
+
+@main.command(**_example("tlimb fmt recipes/*.tlr --check"))
+@click.argument("recipes", metavar="RECIPE…", nargs=-1, required=True)
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 1 if a file would change.")
+@click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
+def fmt(recipes: tuple[str, ...], only_check: bool, diff: bool) -> None:
+    """Format recipes in place."""
+    import difflib
+
+    from tlimb.recipe.format import format_recipe
+    from tlimb.run.opening import read
+    from tlimb.run.store import write_text
+
+    status = 0
+    for path in recipes:
+        source = read(path)
+        try:
+            new = format_recipe(source.text)
+        except RecipeError as error:
+            _print_diagnostics(error.diagnostics, source)
+            status = InputError.exit_status
+            continue
+        if path == "-":
+            click.echo(new, nl=False)
+        elif new != source.text:
+            if diff:
+                lines = difflib.unified_diff(source.text.splitlines(True), new.splitlines(True), path, path)
+                click.echo("".join(lines), nl=False)
+            elif only_check:
+                click.echo(f"would reformat {path}")
+            else:
+                write_text(Path(path), new)
+                click.echo(f"reformatted {path}")
+            status = max(status, 1 if only_check else 0)
+    click.get_current_context().exit(status)
+
+
+@main.command(**_example("tlimb explain freeze"))
+@click.argument("word", required=False)
+def explain(word: str | None) -> None:
+    """Say what a statement, clause, key, component or metric means. Without WORD: list all."""
+    from tlimb.catalogue.explain import explain as meaning
+    from tlimb.catalogue.explain import overview
+    from tlimb.catalogue.registry import load_catalogue
+
+    click.echo(meaning(word, load_catalogue()) if word else overview(load_catalogue()))
+
+
+# ---------------------------------------------------------------------- plan
+@main.command(**_example("tlimb plan brain-age.tlr"))
+@recipe_argument
+@datasets_option
+@store_option
+@set_option
+@json_option
+def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show variants and stages, what is shared, what is finished and how many parameters train."""
+    from tlimb.run.anatomy import parameters
+    from tlimb.run.store import Store
+    from tlimb.stages.draw import describe
+
+    opened, graph = _open(recipe, datasets, overrides)
+    states = Store(_store_root(opened.source, store)).states(graph)
+    counts = parameters(graph)
+    if as_json:
+        _print_json(graph.document(states, counts))
+        return
+    fits = sum(stage.kind != "prepare" for stage in graph.stages)
+    done = sum(state == "done" for state in states.values())
+    asked = sum(len(run.stages) for variant in graph.variants for run in variant.runs)
+    shared = f", {asked - fits} shared" if asked > fits else ""
+    prepared = len(graph.stages) - fits
+    click.echo(
+        f"{graph.recipe}: {_count(len(graph.variants), 'variant')}, {_count(fits, 'stage')}{shared}, "
+        f"{_count(prepared, 'data set')} to prepare, {done} of {len(graph.stages)} finished"
+    )
+    click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)\n")
+    for stage in graph.stages:
+        count = counts.get(stage.digest)
+        trained = f"trains {count['trainable']:,} of {count['trainable'] + count['frozen']:,} parameters" if count else ""
+        click.echo(f"  {stage.digest[:8]}  {states[stage.digest]:8} {describe(stage):55} {trained}".rstrip())
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+@main.command(**_example("tlimb graph brain-age.tlr --format mermaid"))
+@recipe_argument
+@datasets_option
+@store_option
+@click.option("--format", "layout", type=click.Choice(["rails", "mermaid", "dot"]), default="rails", show_default=True)
+def graph(recipe: str, datasets: Path | None, store: Path | None, layout: str) -> None:
+    """Draw the stage graph."""
+    from tlimb.run.store import Store
+    from tlimb.stages import draw
+
+    opened, stages = _open(recipe, datasets)
+    if layout == "rails":
+        click.echo(draw.rails(stages, dict(Store(_store_root(opened.source, store)).states(stages))))
+    else:
+        click.echo(draw.mermaid(stages) if layout == "mermaid" else draw.dot(stages))
+
+
+@main.command(**_example("tlimb desugar brain-age.tlr -o configs"))
+@recipe_argument
+@datasets_option
+@set_option
+@click.option("-o", "out", type=click.Path(path_type=Path, file_okay=False), help="One file a stage in this folder.")
+def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Print the component configs that the recipe stands for, one YAML document a stage."""
+    from tlimb.configs.text import dump, dump_graph, header
+
+    _, stages = _open(recipe, datasets, overrides)
+    if out is None:
+        click.echo(dump_graph(stages), nl=False)
+        return
+    from tlimb.run.store import write_text
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "recipe.yaml", dump(header(stages)))
+    for stage in stages.stages:
+        write_text(out / f"{stage.name}-{stage.digest}.yaml", dump(dict(stage.config)))
+    click.echo(f"wrote {len(stages.stages) + 1} files to {out}", err=True)
+
+
+@main.command("compile", **_example("tlimb compile brain-age.tlr -o brain-age-nf && nextflow run brain-age-nf"))
+@recipe_argument
+@click.option("-o", "out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the Nextflow project.")
+@datasets_option
+@set_option
+def compile_(recipe: str, out: Path, datasets: Path | None, overrides: tuple[str, ...]) -> None:
+    """Write a Nextflow project that runs by `nextflow run DIR`."""
+    from tlimb.run.nextflow import compile_project
+
+    opened, stages = _open(recipe, datasets, overrides)
+    compile_project(stages, opened.datasets, out)
+    click.echo(f"wrote {out}: {_count(len(stages.stages), 'stage')}; run it with: nextflow run {out}", err=True)
+
+
+# ---------------------------------------------------------------------- run
+@main.command(**_example("tlimb run brain-age.tlr --set epochs=2"))
+@recipe_argument
+@click.option("--engine", type=click.Choice(["local", "nextflow"]), default="local", show_default=True)
+@click.option("--profile", default="standard", show_default=True, help="Nextflow profile(s).")
+@store_option
+@click.option("--jobs", type=click.IntRange(1), help="Stages at a time (default: as many as cores or GPUs allow).")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage (default: the cores, divided by the jobs).")
+@datasets_option
+@set_option
+def run(
+    recipe: str,
+    engine: str,
+    profile: str,
+    store: Path | None,
+    jobs: int | None,
+    threads: int | None,
+    datasets: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Plan, run what is not finished, rank and write the report. Run it again to go on where it stopped."""
+    from tlimb.run.store import Store
+
+    opened, stages = _open(recipe, datasets, overrides)
+    place = Store(_store_root(opened.source, store))
+    place.create()
+    from tlimb.run.whole import run_recipe
+
+    outcome = run_recipe(stages, place, opened.datasets, engine=engine, profile=profile, jobs=jobs, threads=threads, echo=click.echo)
+    click.get_current_context().exit(outcome)
+
+
+@main.command(**_example("tlimb status --store runs"))
+@store_option
+@click.option("--watch", is_flag=True, help="Go on until interrupted, twice a second.")
+@json_option
+def status(store: Path | None, watch: bool, as_json: bool) -> None:
+    """Show the states of the stages in a store."""
+    from tlimb.run.status import show
+
+    show(store or Path("runs"), watch=watch, as_json=as_json, echo=click.echo)
+
+
+@main.command(**_example("tlimb results brain-age.tlr --by val.auroc"))
+@recipe_argument
+@click.option("--by", metavar="METRIC", help="Rank by this validation metric.")
+@datasets_option
+@store_option
+@set_option
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+def results(
+    recipe: str, by: str | None, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool, as_csv: bool
+) -> None:
+    """Print the ranking."""
+    from tlimb.results.ranking import rank as ranking_of
+    from tlimb.results.table import ranking_csv, ranking_text
+    from tlimb.run.whole import plan_document
+
+    opened, stages = _open(recipe, datasets, overrides)
+    root = _store_root(opened.source, store)
+    ranking = ranking_of(plan_document(stages, root), root, by=by)
+    if as_json:
+        _print_json(ranking.document())
+    else:
+        click.echo(ranking_csv(ranking) if as_csv else ranking_text(ranking), nl=not as_csv)
+
+
+@main.command(**_example("tlimb report brain-age.tlr -o report.html"))
+@recipe_argument
+@click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True)
+@datasets_option
+@store_option
+@set_option
+def report(recipe: str, out: Path, datasets: Path | None, store: Path | None, overrides: tuple[str, ...]) -> None:
+    """Write the report: one HTML file that holds all it shows."""
+    from tlimb.results.ranking import rank as ranking_of
+    from tlimb.results.report import write_report
+    from tlimb.run.whole import plan_document
+
+    opened, stages = _open(recipe, datasets, overrides)
+    root = _store_root(opened.source, store)
+    document = plan_document(stages, root)
+    write_report(document, root, out, ranking_of(document, root))
+    click.echo(f"wrote {out}", err=True)
+
+
+@main.command(hidden=True)
+@click.argument("plan_file", metavar="PLAN.json", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--store", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def rank(plan_file: Path, store: Path, out: Path) -> None:
+    """Rank finished stages by a plan (what the last task of a Nextflow run calls)."""
+    from tlimb.run.whole import write_results
+
+    write_results(json.loads(plan_file.read_text(encoding="utf-8")), store, out)
+
+
+@main.group()
+def stage() -> None:
+    """Work with single stages."""
+
+
+@stage.command("run", **_example("tlimb stage run finetune.yaml --out out --parent pretrain --set trainer.max_epochs=2"))
+@click.argument("config", metavar="STAGE.yaml", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The result folder to make.")
+@click.option("--parent", "parents", type=click.Path(path_type=Path), multiple=True, help="Result folder of a stage it needs; repeatable.")
+@click.option("--datasets", type=click.Path(path_type=Path), help="The datasets.yaml to use.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.")
+@click.option("--state", type=click.Path(path_type=Path), help="Where unfinished work is kept, so that a retry goes on from it.")
+@set_option
+def stage_run(
+    config: Path,
+    out: Path,
+    parents: tuple[Path, ...],
+    datasets: Path | None,
+    threads: int | None,
+    state: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run one stage: what every worker and every Nextflow task calls."""
+    arguments = [sys.executable, "-m", "tlimb.train", "stage", str(config), "--out", str(out)]
+    for option, values in (("--parent", parents), ("--set", overrides)):
+        for value in values:
+            arguments += [option, str(value)]
+    for option, given in (("--datasets", datasets), ("--threads", threads), ("--state", state)):
+        if given is not None:
+            arguments += [option, str(given)]
+    # The training side takes over this process, so that signals of a scheduler reach it and the parent costs no memory.
+    sys.stdout.flush()
+    os.execv(sys.executable, arguments)
+
+
+# ---------------------------------------------------------------------- data
+@main.group()
+def data() -> None:
+    """See and check the data sets of the catalogue."""
+
+
+@data.command("list", **_example("tlimb data list"))
+@datasets_option
+@json_option
+def data_list(datasets: Path | None, as_json: bool) -> None:
+    """List the data sets and their labels."""
+    from tlimb.run.data import list_datasets
+
+    list_datasets(datasets, as_json=as_json, echo=click.echo)
+
+
+@data.command("check", **_example("tlimb data check ixi"))
+@click.argument("name")
+@datasets_option
+@click.option("--quick", is_flag=True, help="Look at tables and file names only, open no image.")
+@json_option
+def data_check(name: str, datasets: Path | None, quick: bool, as_json: bool) -> None:
+    """Say what a data set holds and what is wrong with it."""
+    from tlimb.run.data import check_dataset
+
+    problems = check_dataset(name, datasets, images=not quick, as_json=as_json, echo=click.echo)
+    click.get_current_context().exit(1 if problems else 0)
+
+
+@data.command("add", **_example("tlimb data add /data/ixi --name ixi"))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--name", help="What recipes call it (default: from the folder's name).")
+@click.option("--datasets", type=click.Path(path_type=Path), default=Path("datasets.yaml"), show_default=True, help="The file to add to.")
+def data_add(folder: Path, name: str | None, datasets: Path) -> None:
+    """Add a folder to datasets.yaml: a first entry, to be read and mended by you."""
+    from tlimb.catalogue.datasets import add_entry, suggest_entry
+
+    suggested, entry = suggest_entry(folder)
+    add_entry(datasets, name or suggested, entry)
+    click.echo(f"added {name or suggested} to {datasets}; see what it holds with: tlimb data check {name or suggested}")
+
+
+# ---------------------------------------------------------------------- recipes
+@main.command("recipes", **_example("tlimb recipes"))
+def list_recipes() -> None:
+    """List the shipped recipes."""
+    from tlimb.assets import asset
+
+    for file in sorted(asset("recipes").glob("*.tlr")):
+        first = next((line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")), "")
+        click.echo(f"{file.stem:20} {first}")
+
+
+@main.command(**_example("tlimb new brain-age --from demo"))
+@click.argument("name", default="recipe")
+@click.option("--from", "origin", default="demo", show_default=True, help="The shipped recipe, or a .tlr file, to start from.")
+def new(name: str, origin: str) -> None:
+    """Start a recipe from a shipped one."""
+    from tlimb.assets import asset
+    from tlimb.run.opening import read
+
+    shipped = asset("recipes", f"{origin}.tlr")
+    if not shipped.exists() and not Path(origin).exists():
+        words = ", ".join(sorted(file.stem for file in asset("recipes").glob("*.tlr")))
+        raise InputError(f"no recipe '{origin}'", f"available: {words}; or name a .tlr file")
+    text = read(str(shipped if shipped.exists() else origin)).text
+    target = Path(name if name.endswith(".tlr") else f"{name}.tlr")
+    try:
+        with target.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(f"{target} exists", "choose another name") from None
+    click.echo(f"wrote {target}; run it with: tlimb run {target}")

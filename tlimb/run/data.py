@@ -1,0 +1,112 @@
+"""`tlimb data`: what the data sets hold. Images are opened in a child process, so this side stays torch-free."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tlimb.catalogue.datasets import Datasets, describe, dump_datasets, find_datasets
+from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.registry import nearest
+from tlimb.errors import InputError, TlimbError
+
+Echo = Callable[[str], Any]
+SHOWN = 10
+"""Problems of one kind that are listed before the rest is only counted."""
+
+
+def list_datasets(explicit: Path | None, *, as_json: bool, echo: Echo) -> None:
+    """Every data set of the catalogue with its labels; broken entries with their reason."""
+    found = find_datasets(Path.cwd(), explicit)
+    broken = found.broken
+    if as_json:
+        rows = [
+            {"name": name, "error": broken[name].message}
+            if name in broken
+            else {"name": name, "format": found[name].format, **_labels(found[name])}
+            for name in found
+        ]
+        echo(
+            json.dumps({"format": 1, "sources": [str(source) for source in found.sources], "datasets": rows}, ensure_ascii=False, indent=1)
+        )
+        return
+    for name in found:
+        if name in broken:
+            echo(f"{name:16} ✖ {broken[name].message}")
+            continue
+        try:
+            labels = ", ".join(_labels(found[name])["labels"]) or "no labels"
+        except InputError as error:
+            labels = f"✖ {error.message}"
+        echo(f"{name:16} {found[name].format:6} {labels}")
+    if not found.sources:
+        echo("\nNo datasets.yaml here or above. Add a folder of yours with: tlimb data add FOLDER")
+
+
+def check_dataset(name: str, explicit: Path | None, *, images: bool, as_json: bool, echo: Echo) -> int:
+    """Counts, labels, files and images of a data set; returns the number of problems."""
+    found = find_datasets(Path.cwd(), explicit)
+    if name not in found:
+        near = nearest(name, found)
+        raise InputError(f"no data set '{name}'", (f"did you mean '{near}'? " if near else "") + f"available: {', '.join(found)}")
+    described = describe(found[name])
+    inspected = _inspect(found, name) if images else None
+    if as_json:
+        echo(
+            json.dumps({"format": 1, **described, **({"images": inspected} if inspected is not None else {})}, ensure_ascii=False, indent=1)
+        )
+    else:
+        _print(described, inspected, echo)
+    return len(described["problems"]) + sum(finding["kind"] != "images" for finding in inspected or [])
+
+
+def _labels(dataset: Dataset) -> dict[str, Any]:
+    return {"labels": {name: label.kind for name, label in dataset.labels.items()}}
+
+
+def _inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
+    """Image-level findings, from a child process that may load the imaging libraries."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "datasets.yaml"
+        file.write_text(dump_datasets(datasets, [name]), encoding="utf-8")
+        command = [sys.executable, "-m", "tlimb.components.data.inspect", str(file), name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TlimbError(f"the images of {name} could not be inspected", done.stderr.strip().rpartition("\n")[2])
+    findings = json.loads(done.stdout)
+    assert isinstance(findings, list)
+    return findings
+
+
+def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, echo: Echo) -> None:
+    echo(f"{described['name']} ({described['format']}): {described['participants']} participants, {described['images']} images")
+    for name, label in described["labels"].items():
+        echo(f"  {name:14} {_label_line(label)}")
+    kinds: dict[str, list[str]] = {}
+    for problem in described["problems"]:
+        kinds.setdefault(problem["kind"], []).append(f"{problem['participant_id']}: {problem['message']}")
+    for finding in inspected or []:
+        if finding["kind"] != "images":
+            kinds.setdefault(finding["kind"], []).append(finding["message"])
+            continue
+        shape, spacing = ("x".join(f"{side:g}" for side in finding[key]) for key in ("shape", "spacing_mm"))
+        echo(f"  {finding['count']} images {shape} voxels of {spacing} mm, {finding['orientation']}, {finding['dtype']}")
+    for kind, lines in kinds.items():
+        echo(f"\n! {kind.replace('-', ' ')}: {len(lines)}")
+        for line in lines[:SHOWN]:
+            echo(f"    {line}")
+        if len(lines) > SHOWN:
+            echo(f"    … and {len(lines) - SHOWN} more (all with --json)")
+    if not kinds:
+        echo("no problems")
+
+
+def _label_line(label: dict[str, Any]) -> str:
+    head = f"{label['kind']}, {label['n']} present, {label['missing']} missing"
+    if label["kind"] == "number" and label["n"]:
+        unit = f" {label['unit']}" if label.get("unit") else ""
+        return f"{head}; mean {label['mean']:.1f}, sd {label['sd']:.1f}, {label['min']:g} to {label['max']:g}{unit}"
+    return f"{head}; " + ", ".join(f"{name} {count}" for name, count in label.get("classes", {}).items())

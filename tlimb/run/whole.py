@@ -1,0 +1,81 @@
+"""A whole recipe: run its stages by an engine, rank what came out, write the report."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tlimb.catalogue.datasets import Datasets
+from tlimb.errors import InputError
+from tlimb.run.anatomy import parameters
+from tlimb.run.store import Store, write_json
+from tlimb.stages.graph import StageGraph
+
+Echo = Callable[[str], Any]
+
+
+def plan_document(graph: StageGraph, root: Path) -> dict[str, Any]:
+    """The plan with the states in a store and the parameter counts."""
+    return graph.document(dict(Store(root).states(graph)), parameters(graph))
+
+
+def write_results(plan: dict[str, Any], store: Path, out: Path) -> str:
+    """Rank finished stages; writes `results.csv`, `results.json` and `report.html` into `out` and returns the ranking as text."""
+    from tlimb.results.ranking import rank
+    from tlimb.results.report import write_report
+    from tlimb.results.table import ranking_text, write_csv
+
+    ranking = rank(plan, store)
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(ranking, out / "results.csv")
+    write_json(out / "results.json", ranking.document())
+    write_report(plan, store, out / "report.html", ranking)
+    return ranking_text(ranking)
+
+
+def run_recipe(
+    graph: StageGraph,
+    store: Store,
+    datasets: Datasets,
+    *,
+    engine: str,
+    profile: str,
+    jobs: int | None,
+    threads: int | None,
+    echo: Echo,
+) -> int:
+    """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted."""
+    from tlimb.run.progress import observer_for
+
+    begin = time.monotonic()
+    home = store.root / graph.recipe
+    home.mkdir(parents=True, exist_ok=True)
+    from tlimb.catalogue.datasets import dump_datasets
+    from tlimb.run.store import write_text
+
+    used = dict.fromkeys(parent["name"] for stage in graph.stages for parent in stage.config["parents"] if parent["role"] == "data")
+    catalogue = home / "datasets.yaml"
+    write_text(catalogue, dump_datasets(datasets, list(used)))
+    with observer_for(graph) as observer:
+        if engine == "local":
+            from tlimb.run.local import run_local
+
+            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer)
+        else:
+            if jobs is not None or threads is not None:
+                raise InputError(
+                    "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
+                )
+            from tlimb.run.nextflow import compile_project, run_nextflow
+
+            project = compile_project(graph, datasets, home / "nextflow")
+            outcome = run_nextflow(project, graph, store, profile=profile, observer=observer)
+    if outcome.interrupted:
+        echo("stopped; the same command goes on from here")
+        return 130
+    text = write_results(plan_document(graph, store.root), store.root, home)
+    echo(f"\n{text.rstrip()}")
+    for digest, message in outcome.failed.items():
+        echo(f"failed: {digest[:8]}: {message}")
+    echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{time.monotonic() - begin:.0f} s")
+    return 1 if outcome.failed else 0
