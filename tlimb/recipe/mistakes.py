@@ -223,9 +223,15 @@ def _unreadable(failure: _Failure) -> Diagnostic:
     if _WORD_LIKE.match(found):
         fix = Edit(span, found.replace("-", "_"))
         return Diagnostic("bad-name", span, f"'{found}' is not a name", f"names have letters, digits and '_': '{fix.new}'", (fix,))
-    shown = f"'{found}'" if found.isprintable() and found.isascii() else f"'{found}' ({unicodedata.name(found, f'U+{ord(found):04X}')})"
     hint = "strings stand in double quotes" if found in _QUOTES else ""
-    return Diagnostic("stray-character", span, f"the character {shown} has no meaning here", hint)
+    return Diagnostic("stray-character", span, f"the character {shown(found)} has no meaning here", hint)
+
+
+def shown(character: str) -> str:
+    """A character in quotes; by its Unicode name where it may look like another or like nothing."""
+    if not character.isprintable():
+        return unicodedata.name(character, f"U+{ord(character):04X}")
+    return f"'{character}'" if character.isascii() else f"'{character}' ({unicodedata.name(character, 'unnamed')})"
 
 
 def _accepts(state: InteractiveParser) -> frozenset[str]:

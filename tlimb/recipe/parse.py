@@ -13,7 +13,7 @@ from tlimb.assets import asset
 from tlimb.catalogue.verbs import FORMS as FORM_OF
 from tlimb.errors import Diagnostic, Edit, Span
 from tlimb.recipe.build import Builder
-from tlimb.recipe.mistakes import explain
+from tlimb.recipe.mistakes import explain, shown
 from tlimb.recipe.split import split
 from tlimb.recipe.tree import ParsedRecipe, Recipe, Statement
 
@@ -100,7 +100,7 @@ def _without_verb(statement: str) -> str:
 def _unknown_statement(text: str, verb: str, verbs: Mapping[str, str]) -> Diagnostic:
     known = f"statements start with {', '.join(sorted(verbs))}"
     if not verb:
-        return Diagnostic("unknown-statement", Span(0, 1), f"expected a statement, found '{text[0]}'", known)
+        return Diagnostic("unknown-statement", Span(0, 1), f"expected a statement, found {shown(text[0])}", known)
     span = Span(0, len(verb))
     message = f"no statement starts with '{verb}'"
     close = difflib.get_close_matches(verb, verbs, 1)
