@@ -9,7 +9,7 @@ def rails(graph: StageGraph, states: dict[str, str] | None = None) -> str:
     """One row a stage; a rail runs from each stage to those that need it."""
     children = _children(graph)
     lanes: list[str | None] = []
-    rows = []
+    rows: list[tuple[str, tuple[list[str], Stage]]] = []
     for stage in graph.stages:
         for index, lane in enumerate(lanes):
             if lane is not None and children[lane] <= {done for done, _ in rows}:
