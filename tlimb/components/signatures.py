@@ -39,12 +39,13 @@ COMPONENTS = (
     "torch.optim.lr_scheduler.StepLR",
     "lightning.Trainer",
 )
-GIVEN = {"self", "network", "objective", "params", "optimizer", "args", "kwargs"}
+GIVEN = {"self", "network", "objective", "unit", "params", "optimizer", "args", "kwargs"}
 """Arguments that a stage gives, not a recipe; `optimizer` is one of a schedule, but a recipe's of a scenario."""
 FILLED = {"T_max": "all epochs of the stage", "total_steps": "all steps of the stage"}
 """Arguments without a default that a stage fills in."""
 OWNED = {
     "barebones",
+    "callbacks",
     "default_root_dir",
     "enable_autolog_hparams",
     "enable_checkpointing",

@@ -1,33 +1,30 @@
 """`Supervised`: learn labelled targets with whatever network and objective."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-import lightning
 import torch
 from torch import Tensor, nn
 
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.contracts import Batch, Network, Objective
-from tlimb.components.scenarios.evaluation import Metrics, Table, Units, by_unit, metric_choices, score_all
+from tlimb.components.scenarios.evaluation import metric_choices
 from tlimb.components.scenarios.freezing import frozen_part
+from tlimb.components.scenarios.inference import Inference, UnitsOf
 from tlimb.components.scenarios.optimization import build_optimizer, build_schedule
 from tlimb.errors import InputError, TlimbError
 
 _OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
 
 
-class _Units(Protocol):
-    def unit(self, rows: Sequence[int]) -> Sequence[tuple[str, str, str]]: ...
-
-
-class Supervised(lightning.LightningModule):
+class Supervised(Inference):
     """Supervised training from the start weights of the network, which are random or a parent's.
 
     Args:
         network: Encoder and heads.
         objective: Of the heads' outputs and a batch.
+        unit: Whom rows belong to.
         monitor: The validation metric by which the best epoch is chosen and training stops early: val.METRIC, val.TARGET.METRIC or
             val.loss.
         optimizer: {class_path, init_args}; biases and norms get no weight decay.
@@ -35,16 +32,13 @@ class Supervised(lightning.LightningModule):
         freeze: The layer up to which the encoder is frozen: it and all after it train. none freezes nothing, all trains only the heads.
         freeze_only: Freeze that layer alone.
         patience: Stop after that many epochs without a better monitored value; none trains all epochs.
-
-    Attributes:
-        metrics: Of the last evaluation, by full name.
-        units: Predictions of the last evaluation.
     """
 
     def __init__(
         self,
         network: Network,
         objective: Objective,
+        unit: UnitsOf,
         *,
         monitor: str = "val.loss",
         optimizer: Mapping[str, Any] | None = None,
@@ -53,18 +47,15 @@ class Supervised(lightning.LightningModule):
         freeze_only: bool = False,
         patience: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(network, unit)
         if monitor not in (choices := metric_choices(network)):
             raise InputError(f"scenario.monitor: this stage has no '{monitor}'", did_you_mean(monitor, choices))
         if patience is not None and patience < 1:
             raise InputError(f"scenario.patience: {patience} is none", "patience starts at 1")
-        self.network = network
         self.objective = objective
         self.monitor = monitor
         self.mode = "min" if monitor == "val.loss" else METRICS[monitor.rsplit(".", 1)[-1]].direction
         self.patience = patience
-        self.metrics: Metrics = {}
-        self.units = Units((), {})
         self._optimizer = optimizer or _OPTIMIZER
         self._schedule = schedule
         self._frozen = frozen_part(network, freeze, freeze_only)
@@ -72,7 +63,6 @@ class Supervised(lightning.LightningModule):
             parameter.requires_grad_(False)
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"freeze: {freeze} leaves nothing to train", "freeze less")
-        self._table = Table()
         self._loss = torch.zeros(())
         self._rows = 0
         self._rate = 0.0
@@ -122,37 +112,23 @@ class Supervised(lightning.LightningModule):
             )
         self.log_dict({"lr": self._rate, "train.loss": loss}, sync_dist=self.trainer.world_size > 1)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect loss and predictions."""
-        _, outputs = self._step(batch)
-        predictions = {name: self.network.head(name).predict(output) for name, output in outputs.items()}
-        self._table.add(batch["row"], batch["targets"], predictions)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect loss and predictions."""
-        self.validation_step(batch, batch_idx)
-
     def on_validation_epoch_start(self) -> None:
         """Start collecting; the training loss so far is kept beside."""
         self._training = (self._loss, self._rows)
         self._clear()
+        self.on_test_epoch_start()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect loss and predictions."""
+        self.collect(batch, self._step(batch)[1])
 
     def on_validation_epoch_end(self) -> None:
         """Metrics over the whole epoch."""
-        loss = self._mean_loss()
-        self._evaluate("val")
-        self.metrics = {"val.loss": float(loss), **self.metrics}
-        logged = {name: torch.tensor(float("nan") if value is None else value) for name, value in self.metrics.items()}
-        self.log_dict(logged, sync_dist=False)
+        loss = float(self._mean_loss())
+        self.evaluate("val")
+        self.metrics = {"val.loss": loss, **self.metrics}
+        self.log_dict({name: torch.tensor(float("nan") if value is None else value) for name, value in self.metrics.items()})
         self._loss, self._rows = self._training
-
-    def on_test_epoch_start(self) -> None:
-        """Start collecting."""
-        self._clear()
-
-    def on_test_epoch_end(self) -> None:
-        """Metrics over the whole epoch."""
-        self._evaluate("test")
 
     def _step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         outputs = self.network(batch["image"])
@@ -164,14 +140,7 @@ class Supervised(lightning.LightningModule):
         return loss, outputs
 
     def _clear(self) -> None:
-        self._table = Table()
         self._loss, self._rows = torch.zeros(()), 0
 
     def _mean_loss(self) -> Tensor:
         return self._loss.cpu() / max(1, self._rows)
-
-    def _evaluate(self, part: str) -> None:
-        rows, estimates = self._table.gathered()
-        module = cast(_Units, self.trainer.datamodule)  # type: ignore[attr-defined]
-        self.units = by_unit(module.unit(rows.tolist()), estimates)
-        self.metrics = score_all(self.network, part, self.units)

@@ -1,0 +1,1 @@
+"""One `stage.yaml` -> Lightning -> results: what the local engine and every Nextflow task call (`python -m tlimb.train --help`)."""

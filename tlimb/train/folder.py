@@ -1,0 +1,142 @@
+"""Where a stage works: a locked folder that becomes the result by one rename; its log, events and environment."""
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tlimb import __version__
+from tlimb.errors import InputError
+
+_WORKING_FILES = ("lock", "last.ckpt", "best-*.safetensors", "failed.json", ".*")
+_LIBRARIES = ("torch", "lightning", "torchmetrics", "monai", "nibabel", "numpy", "safetensors")
+
+
+def is_done(out: Path, digest: str) -> bool:
+    """True if `out` is the finished stage.
+
+    Raises:
+        InputError: `out` is something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    try:
+        found = json.loads((out / "results.json").read_bytes()).get("digest")
+    except (OSError, ValueError, AttributeError):
+        raise InputError(f"{out} exists and is no finished stage", "name another folder with --out, or remove this one") from None
+    if found != digest:
+        raise InputError(f"{out} holds another stage ({found}, not {digest})", "name another folder with --out, or remove this one")
+    return True
+
+
+@contextmanager
+def workplace(out: Path, state: Path | None, digest: str) -> Iterator[Path | None]:
+    """A folder for unfinished work that no other process works in; None if meanwhile another process has finished the stage.
+
+    What an interrupted process left is found there again. On success `publish` moves it to `out`.
+    """
+    partial = state or out.parent / ".partial" / out.name
+    while True:
+        if is_done(out, digest):
+            yield None
+            return
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = os.open(partial / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # While one waited the folder may have become the result: then this is no longer the lock of `partial`.
+            if not _is_same(lock, partial / "lock") or is_done(out, digest):
+                continue
+            yield partial
+            return
+        finally:
+            os.close(lock)
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def publish(partial: Path, out: Path) -> None:
+    """Make the folder of work the result, by one rename."""
+    for pattern in _WORKING_FILES:
+        for file in partial.glob(pattern):
+            file.unlink()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial.rename(out)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy = out.with_name(f".{out.name}.{os.getpid()}")
+        shutil.copytree(partial, copy)
+        copy.rename(out)
+        shutil.rmtree(partial)
+
+
+@contextmanager
+def captured(log: Path) -> Iterator[None]:
+    """All that this process prints goes to the log, that of compiled libraries too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, number in zip(kept, (1, 2), strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+
+
+def record(partial: Path, event: dict[str, Any]) -> None:
+    """Append an event to `events.jsonl`."""
+    with (partial / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file that is either whole or not there."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON file that is either whole or not there; NaN is no JSON and raises."""
+    write_atomic(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def environment(started: float, **more: Any) -> dict[str, Any]:
+    """What ran the stage: versions, hardware, time; no host, user or path."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "format": 1,
+        "tlimb": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "start": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 3),
+        "peak_memory_mb": round(peak / 2**20, 1),
+        **more,
+    }

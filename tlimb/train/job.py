@@ -1,0 +1,41 @@
+"""`Job`: a stage at work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tlimb.catalogue.datasets import Datasets
+from tlimb.train.config import Config
+from tlimb.train.stopping import Stop
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Job:
+    """A stage at work.
+
+    Attributes:
+        config: Checked.
+        partial: The folder of work.
+        parents: Folder of each parent by digest.
+        datasets: Looks up the catalogue.
+        stop: Whether one should end.
+        event: Tells of progress.
+        threads: CPU threads.
+        notes: What `environment.json` says beside versions.
+    """
+
+    config: Config
+    partial: Path
+    parents: dict[str, Path]
+    datasets: Callable[[], Datasets]
+    stop: Stop
+    event: Emit
+    threads: int
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def parent(self, role: str) -> dict[str, Path]:
+        """Folders of the parents of a role by name."""
+        return {parent["name"]: self.parents[parent["digest"]] for parent in self.config["parents"] if parent["role"] == role}

@@ -1,0 +1,145 @@
+"""From a config to a network: what the data say is filled in, weights of a parent are loaded."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from tlimb.components.architectures import CategoryHead, NumberHead
+from tlimb.components.contracts import Network
+from tlimb.errors import InputError, TlimbError
+from tlimb.train.config import arguments_of, component_class, parameters_of
+from tlimb.train.randomness import reseed
+
+FORMAT = 1
+_SHOWN = 5
+
+
+def fill_architecture(config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture with the arguments that follow from the data.
+
+    Args:
+        config: ``{class_path, init_args}``.
+        facts: `in_channels`, `spatial_dims` and `input_shape` of the data; those that the class takes are filled in.
+
+    Raises:
+        InputError: the config says otherwise than the data.
+    """
+    arguments = arguments_of(config)
+    known = parameters_of(component_class("architecture", config))
+    for name, value in facts.items():
+        if name not in known:
+            continue
+        given = arguments.setdefault(name, value)
+        if given != value:
+            raise InputError(
+                f"architecture.{name} is {given}, but the data have {value}",
+                f"leave architecture.{name} out, so that it follows from the data, or change the data",
+            )
+    return {"class_path": config["class_path"], "init_args": arguments}
+
+
+def build_encoder(config: Mapping[str, Any]) -> nn.Module:
+    """The encoder of an architecture config.
+
+    Raises:
+        InputError: an argument is out of its range.
+    """
+    try:
+        encoder: nn.Module = component_class("architecture", config)(**arguments_of(config))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"architecture: {config['class_path']}: {error}") from error
+    return encoder
+
+
+def build_network(
+    config: Mapping[str, Any], targets: Sequence[Mapping[str, Any]], statistics: Mapping[str, Mapping[str, float]], seed: int
+) -> Network:
+    """Encoder and a head for each target, with random weights.
+
+    Encoder and each head have a seed of their own: another head does not change where the encoder starts.
+
+    Args:
+        config: The filled architecture.
+        targets: As in `stage.yaml`.
+        statistics: Mean and sd of the training values of numbers by target; absent where weights are loaded afterwards.
+        seed: Of the stage.
+    """
+    reseed(seed, "encoder")
+    encoder = build_encoder(config)
+    network = Network(encoder, {})
+    for target in targets:
+        name = str(target["name"])
+        reseed(seed, "heads", name)
+        features, dropout = network.encoder.feature_dim, network.encoder.dropout
+        if target["kind"] == "number":
+            known = statistics.get(name, {})
+            network.heads[name] = NumberHead(features, known.get("mean", 0.0), known.get("sd", 1.0), dropout)
+        else:
+            network.heads[name] = CategoryHead(features, tuple(map(str, target["classes"])), dropout)
+    return network
+
+
+def save_network(network: Network, path: Path, description: Mapping[str, Any]) -> None:
+    """Write `model.safetensors`, whole or not at all; equal networks give equal bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    temporary = path.with_name(f".{path.name}")
+    save_file(tensors, temporary, {"tlimb": json.dumps({"format": FORMAT, **description}, sort_keys=True)})
+    temporary.replace(path)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Description and tensors of a `model.safetensors`.
+
+    Raises:
+        InputError: the file is absent, damaged, or of a newer format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get("tlimb", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: weights cannot be read: {error}", "run the stage that makes them again") from None
+    if description.get("format", 0) > FORMAT:
+        raise InputError(f"{path}: written by a newer TLIMB (format {description['format']})", "update TLIMB")
+    return description, tensors
+
+
+def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Start the encoder from a parent's weights; heads stay as they are.
+
+    Raises:
+        InputError: a tensor is missing, left over, or of another shape.
+        TlimbError: nothing was changed.
+    """
+    encoder = network.get_submodule("encoder")
+    given = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+    own = encoder.state_dict()
+    problems = {
+        "missing": sorted(own.keys() - given.keys()),
+        "unexpected": sorted(given.keys() - own.keys()),
+        "of another shape": [
+            f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}"
+            for name in own
+            if name in given and given[name].shape != own[name].shape
+        ],
+    }
+    if any(problems.values()):
+        listed = "; ".join(
+            f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', …' * (len(names) > _SHOWN)}" for what, names in problems.items() if names
+        )
+        fitting = sum(own[name].numel() for name in own.keys() & given.keys() if own[name].shape == given[name].shape)
+        share = fitting / max(1, sum(tensor.numel() for tensor in own.values()))
+        raise InputError(
+            f"the weights of {source} do not fit this encoder ({share:.0%} of it match): {listed}",
+            "use the same architecture with the same arguments and channels as the stage that made the weights",
+        )
+    before = {name: tensor.clone() for name, tensor in own.items()}
+    encoder.load_state_dict(given)
+    if all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()):
+        raise TlimbError(f"loading the weights of {source} changed nothing", "these are the random weights that the encoder starts from")

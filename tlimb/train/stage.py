@@ -1,0 +1,219 @@
+"""`run_stage`: one `stage.yaml` becomes one folder of results."""
+
+import json
+import logging
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tlimb.catalogue.datasets import Datasets, find_datasets
+from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.tables import did_you_mean
+from tlimb.components.data.preparation import prepare
+from tlimb.errors import InputError
+from tlimb.train.config import Config, arguments_of, component_class, read_config
+from tlimb.train.fit import evaluate, fit
+from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
+from tlimb.train.job import Emit, Job
+from tlimb.train.stopping import Stop
+
+Find = Callable[[], Datasets]
+FORMAT = 1
+_EVERY_S = 1.0
+
+
+def run_stage(
+    config_path: Path,
+    out: Path,
+    *,
+    parents: Sequence[Path] = (),
+    datasets: Path | None = None,
+    threads: int | None = None,
+    state: Path | None = None,
+    overrides: Iterable[str] = (),
+    emit: Emit | None = None,
+) -> dict[str, Any]:
+    """Compute a stage unless it is finished, or go on where an interrupted one stopped.
+
+    Args:
+        config_path: A `stage.yaml`.
+        out: The result folder; appears when all is done.
+        parents: Result folders of the stages it needs, recognised by their digests. Siblings of `out` are found by themselves, and data
+            that are not prepared are prepared beside `out`.
+        datasets: The `datasets.yaml`; default: looked up from the config's folder upwards.
+        threads: CPU threads; results can differ in their last digits between numbers of threads.
+        state: Where unfinished work lies; default ``.partial`` beside `out`.
+        overrides: ``PATH=VALUE``, see `read_config`.
+        emit: Called with each event ``{"event": started | epoch | finished, "epoch", "epochs", "metrics"}``.
+
+    Returns:
+        `results.json`.
+
+    Raises:
+        InputError: the config, the parents or the data are wrong.
+        TlimbError: the stage failed.
+        StoppedError: it was asked to end.
+    """
+    config_path, out = Path(config_path), Path(out).resolve()
+    config = read_config(config_path, overrides)
+    if threads:
+        torch.set_num_threads(threads)
+
+    def find() -> Datasets:
+        return find_datasets(config_path.resolve().parent, datasets)
+
+    with Stop() as stop:
+        _compute(config, out, parents=parents, find=find, state=state, stop=stop, send=emit or (lambda event: None))
+    results: dict[str, Any] = json.loads((out / "results.json").read_bytes())
+    return results
+
+
+def _compute(config: Config, out: Path, *, parents: Sequence[Path], find: Find, state: Path | None, stop: Stop, send: Emit) -> None:
+    started = time.time()
+    if is_done(out, config["digest"]):
+        return
+    found = _parents(config, parents, out)
+    for parent in config["parents"]:
+        if parent["digest"] not in found:
+            folder = out.parent / str(parent["digest"])
+            document = _prepare_config(config, parent, _dataset(find(), str(parent["name"])))
+            _compute(document, folder, parents=(), find=find, state=None, stop=stop, send=lambda event: None)
+            found[parent["digest"]] = folder
+    with workplace(out, Path(state).resolve() if state else None, config["digest"]) as partial:
+        if partial is None:
+            return
+        with captured(partial / "log.txt"):
+            last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads()), started)
+        publish(partial, out)
+    send(last)
+
+
+def _work(job: Job, started: float) -> dict[str, Any]:
+    """All but the rename; returns the last event, which is told when the folder stands."""
+    _quieten()
+    write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
+    job.event({"event": "started"})
+    try:
+        results = _KINDS[job.config["kind"]](job)
+    except Exception as error:
+        traceback.print_exc()
+        record(job.partial, {"event": "failed", "message": str(error) or type(error).__name__})
+        raise
+    identity = {"format": FORMAT, "digest": job.config["digest"], "name": job.config["name"], "kind": job.config["kind"]}
+    write_json(job.partial / "results.json", {**identity, "seed": job.config["seed"], **results})
+    write_json(job.partial / "environment.json", environment(started, threads=job.threads, **job.notes))
+    last = {"event": "finished", "metrics": results.get("metrics", {})}
+    record(job.partial, last)
+    return last
+
+
+def _teller(partial: Path, send: Emit) -> Emit:
+    def tell(event: dict[str, Any]) -> None:
+        record(partial, event)
+        send(event)
+
+    return tell
+
+
+def _quieten() -> None:
+    """Lightning's advice is for people who write loops themselves; it would fill the log of each stage."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message=r".*lr_scheduler\.step\(\).*")
+
+
+def _parents(config: Config, folders: Sequence[Path], out: Path) -> dict[str, Path]:
+    """The folder of each parent by digest: those given, then siblings of `out`."""
+    given = {}
+    for folder in folders:
+        try:
+            given[str(yaml.safe_load((folder / "stage.yaml").read_text(encoding="utf-8"))["digest"])] = folder.resolve()
+        except (OSError, KeyError, TypeError, yaml.YAMLError):
+            raise InputError(
+                f"--parent {folder}: no finished stage (its stage.yaml cannot be read)", "give the result folder of a stage"
+            ) from None
+    found: dict[str, Path] = {}
+    for parent in config["parents"]:
+        digest = str(parent["digest"])
+        sibling = out.parent / digest
+        if digest in given:
+            found[digest] = given[digest]
+        elif sibling.is_dir() and is_done(sibling, digest):
+            found[digest] = sibling
+        elif parent["role"] != "data":
+            others = f" (given: {', '.join(given)})" if given else ""
+            raise InputError(
+                f"the weights of stage '{parent['name']}' ({digest}) are needed{others}",
+                "run that stage first and give its result folder: --parent FOLDER",
+            )
+    return found
+
+
+def _dataset(found: Datasets, name: str) -> Dataset:
+    if name not in found:
+        raise InputError(f"no data set '{name}' in {', '.join(map(str, found.sources)) or 'any datasets.yaml'}", did_you_mean(name, found))
+    return found[name]
+
+
+def _prepare_config(config: Config, parent: Config, dataset: Dataset) -> Config:
+    """The stage that prepares a data set for another stage."""
+    loading = getattr(component_class("data", config["data"]), "LOADING", ())
+    return {
+        "tlimb": FORMAT,
+        "kind": "prepare",
+        "name": dataset.name,
+        "digest": str(parent["digest"]),
+        "seed": 0,
+        "parents": [],
+        "dataset": {"name": dataset.name, "fingerprint": dataset.listing().fingerprint},
+        "data": {
+            "class_path": config["data"]["class_path"],
+            "init_args": {key: value for key, value in arguments_of(config["data"]).items() if key not in loading},
+        },
+    }
+
+
+def _prepare(job: Job) -> dict[str, Any]:
+    """Kind prepare: images of a data set into one array."""
+    wanted = job.config["dataset"]
+    dataset = _dataset(job.datasets(), str(wanted["name"]))
+    now = dataset.listing().fingerprint
+    if wanted.get("fingerprint") not in (None, now):
+        raise InputError(
+            f"the data set {dataset.name} is not what this stage was planned for: files, labels or libraries have changed",
+            "plan again (tlimb run, plan or desugar), so that nothing old is mixed with new data",
+        )
+    told = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if done == total or time.monotonic() - told >= _EVERY_S:
+            told = time.monotonic()
+            job.event({"event": "epoch", "epoch": done, "epochs": total, "metrics": {}})
+
+    document = prepare(
+        dataset,
+        job.partial,
+        module_class=component_class("data", job.config["data"]),
+        arguments=arguments_of(job.config["data"]),
+        emit=progress,
+        threads=job.threads,
+    )
+    return {
+        "subjects": {
+            "participants": len(document["participants"]),
+            "bad": len(document["bad"]),
+            "without_image": document["without_image"],
+        },
+        "shape": [document["channels"], *document["shape"]],
+    }
+
+
+_KINDS = {"prepare": _prepare, "fit": fit, "evaluate": evaluate}
