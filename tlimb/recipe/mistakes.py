@@ -198,7 +198,8 @@ def _advice(parser: Lark, failure: _Failure, verbs: Mapping[str, str]) -> Iterat
     ]
     edits = [(f"write '{name}' before '{found}'", _inserted(failure, name)) for name in literals]
     if not _WORD_LIKE.match(found):
-        edits += [("leave it out", Edit(span, "")), *((f"write '{name}' instead", Edit(span, name)) for name in literals)]
+        edits += [(f"write '{name}' instead", Edit(span, name)) for name in literals]
+        edits.insert(0 if found in (")", "]") else len(edits), ("leave it out", Edit(span, "")))
     for hint, edit in edits:
         if _failure(parser, text[: edit.span.start] + edit.new + text[edit.span.end :], failure.form) is None:
             yield hint, (edit,)
