@@ -1,6 +1,7 @@
 """From a config to a network: what the data say is filled in, weights of a parent are loaded."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,9 @@ def save_network(network: Network, path: Path, description: Mapping[str, Any]) -
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     temporary = path.with_name(f".{path.name}")
     save_file(tensors, temporary, {"tlimb": json.dumps({"format": FORMAT, **description}, sort_keys=True)})
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # safetensors lets nobody else read what it writes
     temporary.replace(path)
 
 

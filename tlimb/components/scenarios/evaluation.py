@@ -126,20 +126,19 @@ def _score_number(truth: Tensor, prediction: Tensor) -> Metrics:
 def _score_category(truth: Tensor, probability: Tensor) -> Metrics:
     classes = probability.shape[1]
     answer = probability.argmax(dim=1)
-    present = torch.bincount(truth, minlength=classes) > 0
-    recall = classification.multiclass_recall(answer, truth, classes, average="none")
-    f1 = classification.multiclass_f1_score(answer, truth, classes, average="none")
-    seen = present | (torch.bincount(answer, minlength=classes) > 0)
+    confusion = classification.multiclass_confusion_matrix(answer, truth, classes).double()
+    right, wanted, given = confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)
+    present, seen = wanted > 0, wanted + given > 0
     one_vs_rest = [
         float(classification.binary_auroc(probability[:, index], (truth == index).long()))
         for index in torch.nonzero(present).flatten().tolist()[: 1 if classes == 2 else None]
     ]
     likelihood = probability.gather(1, truth[:, None]).clamp(min=_TINY)
     return {
-        "accuracy": float((answer == truth).double().mean()),
-        "balanced_accuracy": float(recall[present].double().mean()),
+        "accuracy": float(right.sum() / len(truth)),
+        "balanced_accuracy": float((right / wanted)[present].mean()),
         "auroc": float(np.mean(one_vs_rest)) if int(present.sum()) > 1 else None,
-        "f1": float(f1[seen].double().mean()),
+        "f1": float((2 * right / (wanted + given))[seen].mean()),
         "cross_entropy": float(-likelihood.log().mean()),
     }
 
