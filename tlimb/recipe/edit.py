@@ -147,7 +147,11 @@ def duplicate(recipe: Recipe, number: int) -> list[Edit]:
 
 
 def delete(recipe: Recipe, number: int) -> list[Edit]:
-    """Remove a statement. What continued it continues what it continued; `set` and `sweep` of its settings go with it."""
+    """Remove a statement.
+
+    What continued it continues what it continued or, where that is nothing, what stands above. `set` and `sweep` of its settings
+    go with it, since another stage may get its name.
+    """
     gone, edits = _without(recipe, number)
     return edits + cut_statements(recipe.text, gone)
 
