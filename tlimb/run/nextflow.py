@@ -1,0 +1,283 @@
+"""The Nextflow engine: write a compiled project, find the engine, run the project and follow it."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tlimb.assets import asset
+from tlimb.catalogue.datasets import Datasets, dump_datasets
+from tlimb.emit.nextflow import TEMPLATES, Options, emit
+from tlimb.errors import InputError, TlimbError
+from tlimb.run.anatomy import cache
+from tlimb.run.interrupts import Interrupts
+from tlimb.run.progress import Event, Observer, Outcome, silent
+from tlimb.run.store import Store, write_text
+from tlimb.stages.graph import StageGraph
+
+MARK = "Compiled by TLIMB"
+POLL_S = 0.3
+INSTALL = (
+    "install Java 17 or newer and Nextflow 24.10 or newer (curl -s https://get.nextflow.io | bash), put it on the PATH "
+    "or name it in the environment variable TLIMB_NEXTFLOW; --engine local needs neither"
+)
+
+
+def compile_project(graph: StageGraph, datasets: Datasets, folder: Path, options: Options | None = None) -> Path:
+    """Write the graph as a Nextflow project.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written.
+    """
+    used = dict.fromkeys(stage.config["dataset"]["name"] for stage in graph.stages if stage.kind == "prepare")
+    templates = {name: asset("nf_templates", *name.split("/")).read_text(encoding="utf-8") for name in TEMPLATES}
+    files = emit(graph, datasets_yaml=dump_datasets(datasets, list(used)), templates=templates, options=options)
+    try:
+        return write_project(files, folder)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}", "choose another folder with -o") from error
+
+
+def write_project(files: Mapping[str, str], folder: Path) -> Path:
+    """Write a project's files; the folder is new, empty, or a project that was compiled before.
+
+    A new folder appears by one rename. In an old one every file is replaced by a rename, files that would not change are not touched,
+    configs that are no longer used go, and everything else (results, work, caches) stays.
+    """
+    folder = Path(os.path.abspath(folder))
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file", "choose another folder with -o")
+    if not folder.exists() or not any(folder.iterdir()):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(files, fresh)
+            fresh.chmod(0o777 & ~_umask())
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return folder
+    if MARK not in _text(folder / "main.nf")[:200]:
+        raise InputError(f"{folder} is not empty and is no compiled project", "choose another folder with -o")
+    _write({name: text for name, text in files.items() if _text(folder / name) != text}, folder)
+    for config in (folder / "configs").glob("*.yaml"):
+        if f"configs/{config.name}" not in files:
+            config.unlink()
+    return folder
+
+
+def find_nextflow() -> Path:
+    """The engine: TLIMB_NEXTFLOW, or `nextflow` on the PATH.
+
+    Raises:
+        InputError: there is none; says how to get it.
+    """
+    named = os.environ.get("TLIMB_NEXTFLOW")
+    found = shutil.which(named or "nextflow")
+    if found:
+        return Path(os.path.abspath(found))
+    raise InputError(f"TLIMB_NEXTFLOW={named} is no executable" if named else "Nextflow is not installed here", INSTALL)
+
+
+def tools() -> Path:
+    """The folder of the `tlimb` command that belongs to this process; tasks must call that one."""
+    return Path(sys.executable).parent
+
+
+def run_nextflow(project: Path, graph: StageGraph, store: Store, *, profile: str = "standard", observer: Observer = silent) -> Outcome:
+    """Run a compiled project into a store, resuming what an earlier run has finished; Ctrl-C is passed on.
+
+    The engine works in a folder beside the project; unfinished stages lie in the store, as with the local engine.
+
+    Raises:
+        InputError: there is no Nextflow, or the store cannot be written.
+        TlimbError: the engine failed as a whole; the message holds its last words.
+    """
+    store.create()
+    project = Path(os.path.abspath(project))
+    cached = tuple(stage.digest for stage in graph.stages if store.is_done(stage.digest))
+    if len(cached) == len(graph.stages):
+        return _told(Outcome(cached=cached), len(graph.stages), observer)
+    engine = find_nextflow()
+    if "$" in str(project):
+        # The scripts that Nextflow puts around a task expand this character in the paths of the project and of the task.
+        plain = cache() / "nextflow" / hashlib.sha256(str(project).encode()).hexdigest()[:16] / "project"
+        project = Path(shutil.copytree(project, plain, dirs_exist_ok=True))
+    home = project.with_name(f"{project.name}-run")
+    home.mkdir(parents=True, exist_ok=True)
+    trace = store.root / "pipeline_info" / "trace.txt"
+    trace.unlink(missing_ok=True)
+    command = [str(engine), "run", str(project), "-resume", "-ansi-log", "false", "-profile", profile]
+    command += ["--outdir", str(store.root), "--state", str(store.root / ".partial"), "-with-trace", str(trace)]
+    environment = {**os.environ, "NXF_ANSI_LOG": "false", "PATH": os.pathsep.join((str(tools()), os.environ["PATH"]))}
+
+    follower = _Follower(graph, store, trace=trace, console=home / "console.txt", observer=observer)
+    observer(Event("begin", total=len(graph.stages)))
+    with follower.console.open("wb") as console:
+        # A session of its own, ended with this process: Ctrl-C must reach it once, and the tasks through it.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tlimb.run.worker", str(os.getpid()), *command],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    interrupts = Interrupts(lambda: _signal(process, signal.SIGINT if interrupts.count == 1 else signal.SIGKILL))
+    try:
+        with interrupts:
+            while process.poll() is None:
+                follower.look()
+                time.sleep(POLL_S)
+    finally:
+        if process.poll() is None:
+            _signal(process, signal.SIGKILL)
+            process.wait()
+    follower.look()
+    outcome = follower.outcome(interrupted=interrupts.count > 0)
+    if process.returncode and not outcome.failed and not outcome.interrupted and not all(map(store.is_done, follower.names)):
+        words = "\n".join(_text(follower.console).splitlines()[-20:]).strip()
+        raise TlimbError(f"nextflow ended with status {process.returncode}:\n{words}", f"its log: {home / '.nextflow.log'}")
+    observer(Event("end", outcome=outcome))
+    return outcome
+
+
+class _Follower:
+    """What is known of a run from the engine's console, its trace and the events that stages write."""
+
+    def __init__(self, graph: StageGraph, store: Store, *, trace: Path, console: Path, observer: Observer) -> None:
+        self.graph, self.store, self.trace, self.console, self.observer = graph, store, trace, console, observer
+        self.names = {stage.digest: stage.name for stage in graph.stages}
+        self.rows: dict[str, dict[str, str]] = {}
+        self.offsets: dict[Path, int] = {}
+        self.running: set[str] = set()
+
+    def look(self) -> None:
+        """Tell the observer what has happened since the last look."""
+        for line in self._news(self.console):
+            if found := re.search(r"(Submitted|Re-?submitted) process > \w+ \(\S*-(\w+)\)", line):
+                self._submitted(found[2], again=found[1] != "Submitted")
+        for digest in sorted(self.running):
+            for line in self._news(self._events(digest)):
+                self._epoch(digest, line)
+        for line in self._news(self.trace):
+            row = dict(zip(self._header(), next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE)), strict=False))
+            digest = row.get("tag", "").rpartition("-")[2]
+            if digest in self.names:
+                self.rows[digest] = row
+                if row["status"] in ("COMPLETED", "CACHED"):
+                    self.running.discard(digest)
+                    self.observer(Event("finished", digest=digest, metrics=self._metrics(digest)))
+
+    def outcome(self, *, interrupted: bool) -> Outcome:
+        """What became of every stage, once the engine has ended."""
+        done, cached = [], []
+        failed: dict[str, str] = {}
+        skipped: dict[str, str] = {}
+        for stage in self.graph.stages:
+            row = self.rows.get(stage.digest, {})
+            status = row.get("status")
+            lost = [skipped.get(parent, parent) for parent in stage.parents if parent in failed or parent in skipped]
+            if status == "CACHED":
+                cached.append(stage.digest)
+            elif status == "COMPLETED":
+                done.append(stage.digest)
+            elif status == "FAILED" and not interrupted:
+                failed[stage.digest] = self._why(row)
+                self.store.mark_failed(stage.digest, failed[stage.digest])
+                self.observer(Event("failed", digest=stage.digest, message=failed[stage.digest]))
+            elif lost:
+                skipped[stage.digest] = lost[0]
+                self.observer(Event("skipped", digest=stage.digest, message=lost[0]))
+        return Outcome(done=tuple(done), cached=tuple(cached), failed=failed, skipped=skipped, interrupted=interrupted)
+
+    def _submitted(self, digest: str, *, again: bool) -> None:
+        if digest in self.names:
+            self.running.add(digest)
+            events = self._events(digest)
+            self.offsets.setdefault(events, events.stat().st_size if events.exists() else 0)
+            self.observer(Event("retried" if again else "started", digest=digest, message="its task was lost or stopped"))
+
+    def _epoch(self, digest: str, line: str) -> None:
+        with suppress(ValueError):
+            event = json.loads(line)
+            if event["event"] == "epoch":
+                metrics = event.get("metrics") or {}
+                self.observer(Event("epoch", digest=digest, epoch=event["epoch"], epochs=event["epochs"], metrics=metrics))
+
+    def _events(self, digest: str) -> Path:
+        return self.store.partial(digest) / "events.jsonl"
+
+    def _header(self) -> list[str]:
+        with self.trace.open(encoding="utf-8") as file:
+            return file.readline().rstrip("\n").split("\t")
+
+    def _metrics(self, digest: str) -> Mapping[str, float]:
+        with suppress(InputError):
+            return dict(self.store.results(digest).get("metrics", {}))
+        return {}
+
+    def _news(self, path: Path) -> list[str]:
+        """The whole lines that a file has gained."""
+        try:
+            with path.open("rb") as file:
+                file.seek(self.offsets.get(path, 0))
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind(b"\n") + 1]
+        self.offsets[path] = self.offsets.get(path, 0) + len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+    def _why(self, row: Mapping[str, str]) -> str:
+        """Exit status, last words and log of a task."""
+        log = Path(row.get("workdir", ""), ".command.log")
+        words = "\n".join(_text(log).strip().splitlines()[-8:])
+        return f"exit status {row.get('exit', '?')}" + (f":\n{words}" if words else "") + f"\nlog: {log}"
+
+
+def _told(outcome: Outcome, total: int, observer: Observer) -> Outcome:
+    observer(Event("begin", total=total, cached=len(outcome.cached)))
+    observer(Event("end", outcome=outcome))
+    return outcome
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
+    """Signal the engine; when it must end at once, what it has started too."""
+    with suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+
+
+def _write(files: Mapping[str, str], folder: Path) -> None:
+    """Write files, those that others point to first."""
+    for name in sorted(files, key=lambda name: ("/" not in name, name == "main.nf", name)):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, files[name])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
