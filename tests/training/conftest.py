@@ -16,7 +16,16 @@ import yaml
 torch.set_num_threads(1)
 
 AGE = {"name": "age", "dataset": "made", "part": None, "label": "age", "kind": "number", "unit": "years", "classes": None, "weight": 1.0}
-SEX = {"name": "sex", "dataset": "made", "part": None, "label": "sex", "kind": "category", "unit": None, "classes": ["F", "M"], "weight": 1.0}
+SEX = {
+    "name": "sex",
+    "dataset": "made",
+    "part": None,
+    "label": "sex",
+    "kind": "category",
+    "unit": None,
+    "classes": ["F", "M"],
+    "weight": 1.0,
+}
 _MODULE = "tlimb.components"
 
 
@@ -35,7 +44,10 @@ def stage(*targets: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "targets": copy.deepcopy(list(targets)),
         "split": {"made": {"parts": [], "val": 0.2, "test": 0.2, "seed": 0}},
         "data": {"class_path": "made_data.MadeDataModule", "init_args": {"batch_size": 8}},
-        "architecture": {"class_path": f"{_MODULE}.architectures.ResNet", "init_args": {"depth": 10, "widen_factor": 0.125, "dropout": 0.2}},
+        "architecture": {
+            "class_path": f"{_MODULE}.architectures.ResNet",
+            "init_args": {"depth": 10, "widen_factor": 0.125, "dropout": 0.2},
+        },
         "objective": {"class_path": f"{_MODULE}.objectives.{kind}Objective", "init_args": {}},
         "scenario": {
             "class_path": f"{_MODULE}.scenarios.Supervised",

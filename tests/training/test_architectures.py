@@ -128,7 +128,7 @@ def test_a_wrong_freeze_point_lists_the_right_ones_in_order() -> None:
     network = Network(ResNet(18, spatial_dims=2), {"age": NumberHead(512)})
     with pytest.raises(InputError, match=r"no freeze point 'layer5'(.|\n)*none, conv1, bn1, layer1, layer1.0, layer1.1, layer2(.|\n)*all"):
         frozen_part(network, "layer5")
-    with pytest.raises(InputError, match="did you mean 'layer4.0.conv1'"):
+    with pytest.raises(InputError, match=r"did you mean 'layer4\.0\.conv1'"):
         frozen_part(network, "layer4.0.cnv1")
 
 

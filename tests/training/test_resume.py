@@ -86,9 +86,7 @@ def test_two_kills_in_a_row(write: Callable[..., Path], tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-def test_a_signal_saves_the_epoch_and_ends(
-    name: str, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_saves_the_epoch_and_ends(name: str, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(stage(AGE))
     run_stage(config, tmp_path / "through")
     monkeypatch.setenv(KILL, f"{name}:1:1")
