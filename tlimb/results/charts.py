@@ -7,6 +7,7 @@ from html import escape
 
 SERIES = 6
 """How many colours the page's style has; more series are drawn faint."""
+_FEW, _MOST_WHISKERS = 8, 40
 _WIDTH, _HEIGHT = 420, 290
 _LEFT, _TOP, _BOTTOM = 58, 14, 46
 
@@ -140,7 +141,7 @@ def forest_chart(bars: Sequence[Bar], references: Sequence[tuple[str, float]], *
     """A row per candidate: value and interval; baselines are vertical lines."""
     if not bars:
         return _empty(title)
-    width, left, right, row = 720, 230, 20, 24
+    width, left, right, row = 800, 300, 20, 24
     top = 12 + 15 * len(references)
     height = top + row * len(bars) + _BOTTOM
     values = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None] + [value for _, value in references]
@@ -159,7 +160,7 @@ def forest_chart(bars: Sequence[Bar], references: Sequence[tuple[str, float]], *
             if (bar.low is not None and bar.high is not None)
             else ""
         )
-        parts.append(_text(left - 10, y + 4, _short(bar.label, 34), "tick", "end"))
+        parts.append(_text(left - 10, y + 4, _short(bar.label, 46), "tick", "end"))
         parts.append(
             f'<g>{whisker}<circle class="dot {_series(bar.colour)}" cx="{frame.x(bar.value):.1f}" cy="{y}" r="4.5"/>{_title(words)}</g>'
         )
@@ -167,38 +168,45 @@ def forest_chart(bars: Sequence[Bar], references: Sequence[tuple[str, float]], *
 
 
 def sweep_chart(points: Sequence[tuple[object, Bar]], *, title: str, x_label: str, y_label: str) -> str:
-    """A metric against the value of one setting: numbers on an axis (logarithmic over two decades), words side by side."""
+    """A metric against the value of one setting: few values side by side, many on an axis (logarithmic over two decades)."""
     if not points:
         return _empty(title)
     keys = [key for key, _ in points]
     numbers = [float(key) for key in keys if isinstance(key, int | float) and not isinstance(key, bool)]
-    numeric = len(numbers) == len(keys) and len(set(numbers)) > 1
-    logarithmic = numeric and min(numbers) > 0 and max(numbers) / min(numbers) >= 30
-    words = list(dict.fromkeys(map(_word, keys)))
-    places = [math.log10(n) if logarithmic else n for n in numbers] if numeric else [float(words.index(_word(key))) for key in keys]
+    continuous = len(numbers) == len(keys) and len(set(numbers)) > _FEW
+    places, span, ticks = _axis(numbers) if continuous else _slots(keys, [bar.colour for _, bar in points])
     values = [v for _, bar in points for v in (bar.value, bar.low, bar.high) if v is not None]
-    pad = 0.08 if numeric else 0.5 / max(1, len(words) - 1) if len(words) > 1 else 0.5
-    frame = _Frame(_span(places, pad=pad), _span(values, pad=0.06))
-    if logarithmic:
-        ticks = [(math.log10(tick), f"{tick:g}") for tick in log_ticks(min(numbers), max(numbers))]
-    elif numeric:
-        ticks = [(tick, f"{tick:g}") for tick in (sorted(set(numbers)) if len(set(numbers)) <= 6 else nice_ticks(*frame.xs))]
-    else:
-        room = max(3, int((frame.right - frame.left) / len(words) / 6.5))
-        ticks = [(float(index), _short(word, room)) for index, word in enumerate(words)]
+    frame = _Frame(span, _span(values, pad=0.06))
+    if not continuous:
+        room = max(3, int((frame.right - frame.left) / len(ticks) / 6.5))
+        ticks = [(place, _short(word, room)) for place, word in ticks]
     parts = [frame.axes(x_label, y_label, x_ticks=ticks)]
     for place, (key, bar) in zip(places, points, strict=True):
-        x = frame.x(place)
-        whisker = (
-            f'<path class="whisker thin {_series(bar.colour)}" d="M{x:.1f} {frame.y(bar.low):.1f}V{frame.y(bar.high):.1f}"/>'
-            if (bar.low is not None and bar.high is not None and len(points) <= 40)
-            else ""
-        )
-        parts.append(
-            f'<g>{whisker}<circle class="dot {_series(bar.colour)}" cx="{x:.1f}" cy="{frame.y(bar.value):.1f}" r="4"/>'
-            f"{_title(f'{bar.label}: {bar.value:.4g} at {_word(key)}')}</g>"
-        )
+        x, whisker = frame.x(place), ""
+        if bar.low is not None and bar.high is not None and len(points) <= _MOST_WHISKERS:
+            whisker = f'<path class="whisker thin {_series(bar.colour)}" d="M{x:.1f} {frame.y(bar.low):.1f}V{frame.y(bar.high):.1f}"/>'
+        dot = f'<circle class="dot {_series(bar.colour)}" cx="{x:.1f}" cy="{frame.y(bar.value):.1f}" r="4"/>'
+        parts.append(f"<g>{whisker}{dot}{_title(f'{bar.label}: {bar.value:.4g} at {_word(key)}')}</g>")
     return _svg(title, _WIDTH, _HEIGHT, parts)
+
+
+def _axis(numbers: Sequence[float]) -> tuple[list[float], tuple[float, float], list[tuple[float, str]]]:
+    """Places, range and ticks of numbers."""
+    low, high = min(numbers), max(numbers)
+    if low > 0 and high / low >= 30:
+        places = [math.log10(number) for number in numbers]
+        return places, _span(places, pad=0.08), [(math.log10(tick), f"{tick:g}") for tick in log_ticks(low, high)]
+    span = _span(numbers, pad=0.08)
+    return list(numbers), span, [(tick, f"{tick:g}") for tick in nice_ticks(*span)]
+
+
+def _slots(keys: Sequence[object], colours: Sequence[int]) -> tuple[list[float], tuple[float, float], list[tuple[float, str]]]:
+    """A slot for each value in the order given; inside it each colour has a place of its own, so that dots do not cover each other."""
+    words = list(dict.fromkeys(map(_word, keys)))
+    groups = sorted(set(colours))
+    step = min(0.16, 0.7 / len(groups))
+    places = [words.index(_word(key)) + step * (groups.index(c) - (len(groups) - 1) / 2) for key, c in zip(keys, colours, strict=True)]
+    return places, (-0.5, len(words) - 0.5), [(float(index), word) for index, word in enumerate(words)]
 
 
 class _Frame:

@@ -89,7 +89,7 @@ def sweep_figures(ranking: Ranking) -> list[dict[str, Any]]:
             estimate = row.metrics[row.key or ""]
             place = value if isinstance(value, int | float) else scrub(setting_text(value))
             points.append((place, Bar(scrub(variant_text(row)), estimate.mean, estimate.low, estimate.high, group[0])))
-        points.sort(key=lambda point: point[0] if isinstance(point[0], int | float) else 0)
+        points.sort(key=lambda point: (0, point[0]) if isinstance(point[0], int | float) else (1, 0))
         chart = sweep_chart(points, title=f"{ranking.by} by {name}", x_label=name, y_label=ranking.by)
         figures.append({"name": name, "chart": chart, "legend": sorted(set(groups)) if title else [], "by": title})
     return figures

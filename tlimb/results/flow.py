@@ -26,34 +26,55 @@ def flow_chart(plan: Mapping[str, Any], finished: Collection[str]) -> str:
         node.parents |= {names[parent] for parent in stage["parents"] if parent in names} - {names[stage["digest"]]}
     if not nodes:
         return ""
-    layers = _layers(nodes)
-    rows: dict[int, int] = {}
-    places: dict[str, tuple[int, int]] = {}
-    for name in nodes:
-        layer = layers[name]
-        places[name] = (_EDGE + layer * (_BOX + _GAP_X), _EDGE + rows.get(layer, 0) * (_HEIGHT + _GAP_Y))
-        rows[layer] = rows.get(layer, 0) + 1
-    edges = [_edge(places[parent], places[name]) for name, node in nodes.items() for parent in sorted(node.parents)]
+    edges = {name: _needed(name, nodes) for name in nodes}
+    layers = _layers(nodes, edges)
+    rows: dict[str, int] = {}
+    for name in sorted(nodes, key=lambda name: layers[name]):
+        taken = {row for other, row in rows.items() if layers[other] == layers[name]}
+        wish = next((rows[parent] for parent in sorted(edges[name]) if parent in rows), 0)
+        rows[name] = next(row for row in (wish, *range(len(nodes))) if row not in taken)
+    places = {name: (_EDGE + layers[name] * (_BOX + _GAP_X), _EDGE + rows[name] * (_HEIGHT + _GAP_Y)) for name in nodes}
+    lines = [_edge(places[parent], places[name]) for name in nodes for parent in sorted(edges[name])]
     boxes = [_box(places[name], node, len(node.digests & set(finished))) for name, node in nodes.items()]
-    width = 2 * _EDGE + (max(rows) + 1) * (_BOX + _GAP_X) - _GAP_X
-    height = 2 * _EDGE + max(rows.values()) * (_HEIGHT + _GAP_Y) - _GAP_Y
+    width = 2 * _EDGE + (max(layers.values()) + 1) * (_BOX + _GAP_X) - _GAP_X
+    height = 2 * _EDGE + (max(rows.values()) + 1) * (_HEIGHT + _GAP_Y) - _GAP_Y
     return (
         f'<svg class="chart flow" viewBox="0 0 {width} {height}" style="width:{width}px" role="img" '
-        f'aria-label="The stages and what each needs"><title>The stages and what each needs</title>{"".join(edges)}{"".join(boxes)}</svg>'
+        f'aria-label="The stages and what each needs"><title>The stages and what each needs</title>{"".join(lines)}{"".join(boxes)}</svg>'
     )
 
 
-def _layers(nodes: Mapping[str, _Node]) -> dict[str, int]:
-    """Longest way from a node without parents; stages of one name that feed each other stand where the first does."""
+def _needed(name: str, nodes: Mapping[str, _Node]) -> set[str]:
+    """Parents of a node without those that another parent needs already: what is implied is not drawn."""
+    parents = nodes[name].parents
+    return {parent for parent in parents if not any(parent in _ancestors(other, nodes) for other in parents - {parent})}
+
+
+def _ancestors(name: str, nodes: Mapping[str, _Node]) -> set[str]:
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = nodes[waiting.pop()].parents - found - {name}
+        found |= new
+        waiting += new
+    return found
+
+
+def _layers(nodes: Mapping[str, _Node], edges: Mapping[str, set[str]]) -> dict[str, int]:
+    """Longest way from a node without parents; such a node itself stands just before the first that needs it."""
     layers: dict[str, int] = {}
 
     def place(name: str, above: frozenset[str]) -> int:
         if name not in layers:
-            layers[name] = 1 + max((place(parent, above | {name}) for parent in nodes[name].parents - above), default=-1)
+            layers[name] = 1 + max((place(parent, above | {name}) for parent in edges[name] - above), default=-1)
         return layers[name]
 
     for name in nodes:
         place(name, frozenset({name}))
+    for name in nodes:
+        children = [layers[other] for other in nodes if name in edges[other]]
+        if not edges[name] and children:
+            layers[name] = min(children) - 1
     return layers
 
 

@@ -363,7 +363,7 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 def _notes(rows: Sequence[Row], by: str, pooled: Sequence[str]) -> tuple[str, ...]:
     notes = list(dict.fromkeys(pooled))
-    if any(row.planned == 1 for row in rows):
+    if any(row.seeds == row.planned == 1 for row in rows):
         notes.append("Single run: one seed says nothing about the spread between seeds; `repeat 3` in the recipe does.")
     if partial := sum(row.state == "partial" for row in rows):
         notes.append(f"{partial} of {len(rows)} rows are ranked on fewer seeds than the recipe asks for.")

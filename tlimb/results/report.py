@@ -12,7 +12,8 @@ from tlimb.results.figures import curve_figures, prediction_figures, sweep_figur
 from tlimb.results.flow import flow_chart
 from tlimb.results.ranking import Ranking, Row
 from tlimb.results.read import StageResult, read_json, scrub
-from tlimb.results.table import estimate_text, number, on_test, setting_names, setting_text, write_text
+from tlimb.results.statistics import Difference
+from tlimb.results.table import decimals, estimate_parts, estimate_text, number, on_test, setting_names, setting_text, write_text
 from tlimb.results.verdict import transfer_text, variant_text, verdict
 
 DETAILED = 20
@@ -127,12 +128,12 @@ def _line(
         "shared": row.shared,
         "stage": row.stage,
         "settings": [setting_text(row.settings[name]) if name in row.settings else "any" for name in settings],
-        "chosen_by": estimate_text(row.metrics[row.key]) if row.key else None,
-        "test": estimate_text(row.metrics[key]) if key else None,
+        "chosen_by": estimate_parts(row.metrics[row.key]) if row.key else None,
+        "test": estimate_parts(row.metrics[key]) if key else None,
         "baselines": [number(beside[name]) if name in beside else None for name in baselines],
-        "gap": _interval_text(gap.value, gap.low, gap.high) if gap else None,
+        "gap": _difference_parts(gap) if gap else None,
         "transfer": transfer.verdict if transfer else None,
-        "transfer_interval": _interval_text(transfer.gain.value, transfer.gain.low, transfer.gain.high) if transfer else None,
+        "transfer_interval": " ".join(_difference_parts(transfer.gain)) if transfer else None,
         "trainable": row.trainable,
         "seeds": row.seeds,
         "planned": row.planned,
@@ -141,12 +142,19 @@ def _line(
     }
 
 
-def _interval_text(value: float, low: float | None, high: float | None) -> str:
-    return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]" if low is not None and high is not None else _signed(value)
+def _difference_parts(difference: Difference) -> list[str]:
+    """The difference and, if it is known, its interval, with signs."""
+    low, high = difference.low, difference.high
+    digits = decimals(max(abs(difference.value), abs(low or 0), abs(high or 0)))
+    parts = [_signed(difference.value, digits)]
+    if low is not None and high is not None:
+        parts.append(f"[{_signed(low, digits)}, {_signed(high, digits)}]")
+    return parts
 
 
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "−" if value < 0 else "") + number(abs(value))
+def _signed(value: float, digits: int | None = -1) -> str:
+    text = number(value, digits)
+    return "+" + text if value > 0 and text.strip("0.") else text
 
 
 def _unit(comparison: Comparison, row: Row, key: str | None) -> str | None:
@@ -165,12 +173,21 @@ def _forest(comparison: Comparison, ranked: Sequence[Row]) -> str | None:
     bars = []
     for row, key, control in zip(ranked, keys, scratch, strict=True):
         estimate = row.metrics[key]
-        label = scrub(f"{row.rank}. {variant_text(row)}")
+        label = scrub(f"{row.rank}. {_short_name(row, ranked)}")
         bars.append(Bar(label, estimate.mean, estimate.low, estimate.high, 1 if several and control else 0))
     unit = _unit(comparison, ranked[0], keys[0])
     label = f"{'test' if tested else 'validation'} {metric_of(keys[0]).label}" + (f" ({unit})" if unit else "")
     references = [(_BASELINES.get(name, name), value) for name, value in ranked[0].baselines.get(keys[0], {}).items()]
     return forest_chart(bars, references, title=f"{label} of the candidates with 95 % intervals", x_label=label)
+
+
+def _short_name(row: Row, others: Sequence[Row]) -> str:
+    """What tells a row from the others: its stage where there are several, and its settings; words speak for themselves."""
+    stage = [row.stage] if len({other.stage for other in others}) > 1 or not row.settings else []
+    words = [
+        value if isinstance(value, str) else f"{name.rsplit('.', 1)[-1]} {setting_text(value)}" for name, value in row.settings.items()
+    ]
+    return ", ".join([*stage, *words])
 
 
 def _candidate(comparison: Comparison, row: Row, is_open: bool) -> dict[str, Any]:

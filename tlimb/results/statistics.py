@@ -6,6 +6,7 @@ The unit of a metric is a participant's session; what is resampled is participan
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -94,7 +95,8 @@ def samples(rows: Sequence[Mapping[str, str]], targets: Sequence[Mapping[str, An
                     f"predictions of target {name} cannot be read: {error}", "delete the stage's folder and run the recipe again"
                 ) from error
         for part, sessions in groups.items():
-            predicted_values = np.array([np.mean([values for _, values in entries], axis=0) for entries in sessions.values()])
+            every = [[values for _, values in entries] for entries in sessions.values()]
+            predicted_values = np.array([values[0] if len(values) == 1 else np.mean(values, axis=0) for values in every])
             found[part, name] = Sample(
                 participants=tuple(participant for participant, _ in sessions),
                 truth=np.array([entries[0][0] for entries in sessions.values()]),
@@ -303,8 +305,18 @@ def _only(sample: Sample, participants: set[str]) -> Sample:
 
 def _counts(participants: int, draws: int, seed: int) -> Iterator[Array]:
     """How often each participant is drawn in each resampling, (B, P) a chunk."""
-    generator = np.random.default_rng(seed)
     step = max(1, _CHUNK // participants)
+    # Most stages of a recipe are tested on equally many people, so the last draws serve again.
+    return iter(_drawn(participants, draws, seed)) if step >= draws else _draw(participants, draws, seed, step)
+
+
+@lru_cache(maxsize=2)
+def _drawn(participants: int, draws: int, seed: int) -> tuple[Array, ...]:
+    return tuple(_draw(participants, draws, seed, draws))
+
+
+def _draw(participants: int, draws: int, seed: int, step: int) -> Iterator[Array]:
+    generator = np.random.default_rng(seed)
     for start in range(0, draws, step):
         size = min(step, draws - start)
         drawn = generator.integers(participants, size=(size, participants)) + np.arange(size)[:, None] * participants

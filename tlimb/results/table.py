@@ -86,26 +86,32 @@ def on_test(row: Row) -> str | None:
 
 def estimate_text(estimate: Estimate | None) -> str:
     """``mean ± sd [low, high]``, as far as they are known."""
-    if estimate is None:
-        return "-"
-    spread = f" ± {number(estimate.sd)}" if estimate.sd is not None else ""
-    interval = f" [{number(estimate.low)}, {number(estimate.high)}]" if estimate.low is not None and estimate.high is not None else ""
-    return f"{number(estimate.mean)}{spread}{interval}"
+    return " ".join(estimate_parts(estimate)) if estimate else "-"
 
 
-def number(value: float) -> str:
-    """Three significant digits, as a paper's table has them."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        return f"{value:.2e}"
-    return (
-        f"{value:.0f}"
-        if abs(value) >= 1000
-        else f"{value:.1f}"
-        if abs(value) >= 100
-        else f"{value:.2f}"
-        if abs(value) >= 1
-        else f"{value:.3f}"
-    )
+def estimate_parts(estimate: Estimate) -> list[str]:
+    """``mean ± sd`` and, if it is known, ``[low, high]``, all with the digits of the mean."""
+    digits = decimals(estimate.mean)
+    parts = [number(estimate.mean, digits) + (f" ± {number(estimate.sd, digits)}" if estimate.sd is not None else "")]
+    if estimate.low is not None and estimate.high is not None:
+        parts.append(f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]")
+    return parts
+
+
+def decimals(value: float) -> int | None:
+    """Digits after the point that give three significant ones; None where only an exponent does."""
+    size = abs(value)
+    if size != 0 and not 1e-3 <= size < 1e5:
+        return None
+    return 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+
+
+def number(value: float, digits: int | None = -1) -> str:
+    """A number as a paper's table has it: three significant digits, or the given digits after the point; a real minus sign."""
+    if digits == -1:
+        digits = decimals(value)
+    text = f"{value:.2e}" if digits is None else f"{value:.{digits}f}"
+    return text.replace("-", "−", 1) if text.startswith("-") and text.strip("-0.") else text.removeprefix("-")
 
 
 def setting_text(value: Any) -> str:
