@@ -45,7 +45,7 @@ word = paths.map(lambda name: ([name], ("Component", name, ())))
 
 def arguments(values: st.SearchStrategy[Piece], min_size: int = 1) -> st.SearchStrategy[Piece]:
     pair = st.tuples(paths, values)
-    return st.lists(pair, min_size=min_size, max_size=3, unique_by=lambda entry: entry[0]).map(
+    return st.lists(pair, min_size=min_size, max_size=3).map(
         lambda entries: separated([([key, "=", *tokens], ("Argument", key, tree)) for key, (tokens, tree) in entries])
     )
 

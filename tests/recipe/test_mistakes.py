@@ -5,7 +5,7 @@ import pytest
 from tlimb.recipe.parse import parse
 from tlimb.recipe.patch import apply
 
-# text, code, what the span covers, message, hint (a part), the text after the fix
+# Text, code, what the span covers, a part of the message and of the hint, the text after the fix.
 MISTAKES = [
     ("finetune on", "incomplete-statement", "", "expected a data set after 'on'", "", None),
     ("finetune on # c", "incomplete-statement", "", "expected a data set after 'on'", "", None),
@@ -18,10 +18,9 @@ MISTAKES = [
     ("finetune on a.b evaluate on c.d", "unknown-clause", "evaluate", "", "a new line ends", "finetune on a.b; evaluate on c.d"),
     ("finetune on a.b\n  evaluate on c.d", "unknown-clause", "evaluate", "", "at the margin", "finetune on a.b\nevaluate on c.d"),
     ("finetune on a.b on c.d", "duplicate-clause", "on", "'on' stands twice", "the first is 'on a.b'", None),
-    ("finetune with a=1, a=2", "duplicate-key", "a", "'a' is given twice", "", None),
     ("finetune with a=1..2", "unexpected-text", "..", "found '..'", "a range stands only in 'sweep", None),
-    ("finetune on a.b.c", "bad-target", "b.c", "a label is one word", "DATASET.LABEL", None),
-    ("finetune on a.c[b]", "bad-target", "a.c[b]", "the part stands after the data set", "write 'a[b].c'", "finetune on a[b].c"),
+    ("finetune on a.b.c", "bad-name", "b.c", "a label is one word", "DATASET.LABEL", None),
+    ("finetune on a.c[b]", "unexpected-text", "a.c[b]", "the part stands after the data set", "write 'a[b].c'", "finetune on a[b].c"),
     ("finetune on a as b.c", "bad-name", "b.c", "a stage is named by one word", "", None),
     ("finetune on brain-age.x", "bad-name", "brain-age.x", "is not a name", "'brain_age.x'", "finetune on brain_age.x"),
     (

@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.recipe.strategies import CLAUSE_WORDS, recipes
+from tlimb.catalogue.verbs import CLAUSES
 from tlimb.catalogue.verbs import FORMS as FORM_OF
 from tlimb.errors import Span
 from tlimb.recipe.format import bare
-from tlimb.recipe.parse import FORMS, parse
+from tlimb.recipe.parse import FORMS, grammar, parse
 from tlimb.recipe.split import split
 from tlimb.recipe.tree import Component, Recipe, Set, Sweep, Training, plain, stage_names, stage_parents
 
@@ -236,11 +237,13 @@ def test_long_and_deep_texts_end() -> None:
     assert [problem.code for problem in parse("set a = " + "[" * 50 + "]" * 50).diagnostics] == ["too-deep"]
 
 
-def test_every_verb_of_the_catalogue_has_a_form_of_the_grammar() -> None:
+def test_the_catalogue_and_the_grammar_agree() -> None:
     assert set(FORM_OF.values()) == set(FORMS)
+    assert set(CLAUSES) == set(CLAUSE_WORDS)
+    assert {word.upper() for word in CLAUSES} <= {terminal.name for terminal in grammar().terminals}
 
 
 def test_reading_a_recipe_loads_nothing_heavy() -> None:
-    program = "import sys; from tlimb.recipe import parse; parse('repeat 1'); print(*sys.modules)"
+    program = "import sys; from tlimb.recipe.parse import parse; parse('repeat 1'); print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"torch", "lightning", "numpy", "textual", "regex", "interegular"}

@@ -1,6 +1,1 @@
-"""The recipe language: from text to tree and back, by spans."""
-
-from tlimb.recipe.parse import parse
-from tlimb.recipe.render import position, render
-
-__all__ = ["parse", "position", "render"]
+"""The recipe language: `parse` (text to tree), `check`, `format`, `edit` (span patches) and `render` (diagnostics), a module each."""

@@ -147,9 +147,9 @@ class Builder(Transformer[Token, Statement]):
         if part is not None and labels:
             given = f"{dataset}[{part}].{labels[0]}"
             fix = (Edit(_meta_span(meta), given),) if label is None and weight is None else ()
-            self._problem("bad-target", _meta_span(meta), "the part stands after the data set", f"write '{given}'", fix)
+            self._problem("unexpected-text", _meta_span(meta), "the part stands after the data set", f"write '{given}'", fix)
         elif label_span is not None and "." in self._text(label_span):
-            self._problem("bad-target", label_span, f"a label is one word, not '{self._text(label_span)}'", "a target is DATASET.LABEL")
+            self._problem("bad-name", label_span, f"a label is one word, not '{self._text(label_span)}'", "a target is DATASET.LABEL")
         return Target(
             dataset,
             None if part is None else self._name(part, "a part"),
@@ -162,11 +162,7 @@ class Builder(Transformer[Token, Statement]):
         )
 
     def arguments(self, _meta: Meta, children: list[Argument]) -> tuple[Argument, ...]:
-        given: dict[str, Argument] = {}
-        for argument in children:
-            if given.setdefault(argument.key, argument) is not argument:
-                self._problem("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
-        return tuple(given.values())
+        return tuple(children)
 
     def argument(self, meta: Meta, children: list[Any]) -> Argument:
         key, _, value = children

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from lark import Lark, Token, UnexpectedCharacters, UnexpectedInput
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
+from tlimb.catalogue.verbs import CLAUSES
 from tlimb.errors import Diagnostic, Edit, Span
-
-CLAUSES = ("on", "using", "to", "with", "as", "from", "via", "freeze", "unfreeze", "elastic", "allow")
-"""The words that start a clause of a training statement."""
 
 _KEYWORDS = {word.upper(): word for word in (*CLAUSES, "only", "at", "lr", "overlap", "for", "into", "in", "by", "log")}
 _SIGNS = {
@@ -167,11 +165,10 @@ def _expected(failure: _Failure) -> str:
     if place == "training" and "PATH" in accepts:
         accepts.remove("PATH")
         names.append("an architecture")
-    clauses = [word for word in CLAUSES if word.upper() in accepts]
-    names += [f"'{name}'" for terminal, name in (_SIGNS | _KEYWORDS).items() if terminal in accepts and name not in clauses]
+    names += [f"'{name}'" for terminal, name in (_SIGNS | _KEYWORDS).items() if terminal in accepts and name not in CLAUSES]
     names += [name for terminal, name in _KINDS.items() if terminal in accepts]
-    if clauses:
-        names.append(f"a clause such as '{clauses[0]}' or '{clauses[3]}'")
+    if "WITH" in accepts:
+        names.append("a clause such as 'on' or 'with'")
     elif "$END" in accepts:
         names.append("the end of the statement")
     names = names[:5]

@@ -2,10 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from lark import Lark, Token, UnexpectedInput
 
@@ -21,7 +21,6 @@ FORMS = ("version", "about", "data", "augment", "split", "set", "sweep", "search
 """The forms of a statement: the start rules of the grammar."""
 
 _VERB = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
-Node = TypeVar("Node")
 
 
 def parse(text: str, verbs: Mapping[str, str] | None = None) -> ParsedRecipe:
@@ -32,7 +31,7 @@ def parse(text: str, verbs: Mapping[str, str] | None = None) -> ParsedRecipe:
         verbs: form of a statement (one of `FORMS`) by its verb; the catalogue's by default.
 
     Returns:
-        The statements without mistakes of syntax (a repeated clause or key counts once), and the diagnostics sorted by place.
+        The statements without mistakes of syntax (of a repeated clause the first), and the diagnostics sorted by place.
         Spans are character offsets into `text`.
     """
     verbs = FORM_OF if verbs is None else verbs
@@ -43,10 +42,10 @@ def parse(text: str, verbs: Mapping[str, str] | None = None) -> ParsedRecipe:
         if piece.problems:
             diagnostics.extend(piece.problems)
             continue
-        statement, problems = _read(text[piece.span.start : piece.span.end], table)
+        statement, problems = _read_at(text[piece.span.start : piece.span.end], piece.span.start, table)
         if statement is not None:
-            statements.append(shifted(statement, piece.span.start))
-        diagnostics.extend(shifted(problem, piece.span.start) for problem in problems)
+            statements.append(statement)
+        diagnostics.extend(problems)
     diagnostics.sort(key=lambda diagnostic: diagnostic.span)
     return ParsedRecipe(Recipe(text, tuple(statements), newline(text)), tuple(diagnostics))
 
@@ -109,21 +108,24 @@ def _unknown_statement(text: str, verb: str, verbs: Mapping[str, str]) -> Diagno
     return Diagnostic("unknown-statement", span, message, f"did you mean '{close[0]}'?", (Edit(span, close[0]),))
 
 
-def shifted(node: Node, offset: int) -> Node:
-    """The same node, diagnostic or tuple of them, `offset` characters further on."""
-    return cast(Node, _shifted(node, offset)) if offset else node
+@lru_cache(maxsize=1024)
+def _read_at(text: str, start: int, verbs: frozenset[tuple[str, str]]) -> tuple[Statement | None, tuple[Diagnostic, ...]]:
+    """Read the statement that starts there in the recipe."""
+    statement, problems = _read(text, verbs)
+    return (_shifted(statement, start), _shifted(problems, start)) if start else (statement, problems)
 
 
 def _shifted(node: Any, offset: int) -> Any:
-    if isinstance(node, Span):
+    """The same node or tuple of nodes, `offset` characters further on. Most of the time of a keystroke goes here."""
+    kind = type(node)
+    if kind is Span:
         return Span(node.start + offset, node.end + offset)
-    if isinstance(node, tuple):
-        return tuple(_shifted(item, offset) for item in node)
-    if is_dataclass(node) and not isinstance(node, type):
-        return replace(node, **{name: _shifted(getattr(node, name), offset) for name in _names(type(node))})
-    return node
+    if kind is tuple:
+        return tuple([_shifted(item, offset) for item in node])
+    names = _fields(cast(Hashable, kind))
+    return kind(*[_shifted(getattr(node, name), offset) for name in names]) if names else node
 
 
 @cache
-def _names(node: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(node))
+def _fields(kind: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if isinstance(kind, type) and is_dataclass(kind) else ()
