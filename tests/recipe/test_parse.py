@@ -1,5 +1,6 @@
 """Text to tree: what each statement gives, where keywords end, and random recipes."""
 
+import re
 import subprocess
 import sys
 
@@ -8,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.recipe.strategies import CLAUSE_WORDS, recipes
+from tlimb.assets import asset
 from tlimb.catalogue.verbs import CLAUSES
 from tlimb.catalogue.verbs import FORMS as FORM_OF
 from tlimb.errors import Span
-from tlimb.recipe.format import bare
+from tlimb.recipe.format import bare, format_recipe
 from tlimb.recipe.parse import FORMS, grammar, parse
 from tlimb.recipe.split import split
 from tlimb.recipe.tree import Component, Recipe, Set, Sweep, Training, plain, stage_names, stage_parents
@@ -247,3 +249,10 @@ def test_reading_a_recipe_loads_nothing_heavy() -> None:
     program = "import sys; from tlimb.recipe.parse import parse; parse('repeat 1'); print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"torch", "lightning", "numpy", "textual", "regex", "interegular"}
+
+
+def test_the_recipes_of_the_reference_are_right_and_formatted() -> None:
+    blocks = re.findall(r"```tlr\n(.*?)```", asset("docs", "language.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert format_recipe(block) == block.replace("[1e-4,1e-3,1e-2]", "[1e-4, 1e-3, 1e-2]")
