@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tlimb.recipe.edit import apply
 
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import Diagnostic
 from tlimb.recipe.check import check
+from tlimb.recipe.edit import apply
 from tlimb.recipe.parse import parse
 
 RIGHT = "pretrain resnet18 on demo.age\nfinetune freeze layer4 on demo.sex\n"

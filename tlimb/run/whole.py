@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.datasets import Datasets
+from tlimb.catalogue.datasets import Datasets, dump_datasets
 from tlimb.errors import InputError
 from tlimb.run.anatomy import parameters
-from tlimb.run.store import Store, write_json
+from tlimb.run.local import run_local
+from tlimb.run.nextflow import compile_project, run_nextflow
+from tlimb.run.progress import observer_for
+from tlimb.run.store import Store, write_json, write_text
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
@@ -45,29 +48,20 @@ def run_recipe(
     echo: Echo,
 ) -> int:
     """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted."""
-    from tlimb.run.progress import observer_for
-
     begin = time.monotonic()
     home = store.root / graph.recipe
     home.mkdir(parents=True, exist_ok=True)
-    from tlimb.catalogue.datasets import dump_datasets
-    from tlimb.run.store import write_text
-
     used = dict.fromkeys(parent["name"] for stage in graph.stages for parent in stage.config["parents"] if parent["role"] == "data")
     catalogue = home / "datasets.yaml"
     write_text(catalogue, dump_datasets(datasets, list(used)))
     with observer_for(graph) as observer:
         if engine == "local":
-            from tlimb.run.local import run_local
-
             outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer)
         else:
             if jobs is not None or threads is not None:
                 raise InputError(
                     "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
                 )
-            from tlimb.run.nextflow import compile_project, run_nextflow
-
             project = compile_project(graph, datasets, home / "nextflow")
             outcome = run_nextflow(project, graph, store, profile=profile, observer=observer)
     if outcome.interrupted:
@@ -78,4 +72,4 @@ def run_recipe(
     for digest, message in outcome.failed.items():
         echo(f"failed: {digest[:8]}: {message}")
     echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{time.monotonic() - begin:.0f} s")
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or outcome.skipped else 0
