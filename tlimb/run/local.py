@@ -221,7 +221,7 @@ class _Scheduler:
             self.observer(Event("retried", digest=digest, message=message))
             self._push(digest)
 
-    def _finish(self, digest: str, metrics: Mapping[str, float]) -> None:
+    def _finish(self, digest: str, metrics: Mapping[str, float | None]) -> None:
         self.done.append(digest)
         self.observer(Event("finished", digest=digest, metrics=metrics))
         for child in self.children[digest]:

@@ -165,9 +165,6 @@ class _Follower:
 
     def look(self) -> None:
         """Tell the observer what has happened since the last look."""
-        for line in self._news(self.console):
-            if found := re.search(r"(Submitted|Re-?submitted) process > \w+ \(\S*-(\w+)\)", line):
-                self._submitted(found[2], again=found[1] != "Submitted")
         for digest in sorted(self.running):
             for line in self._news(self._events(digest)):
                 self._epoch(digest, line)
@@ -179,6 +176,9 @@ class _Follower:
                 if row["status"] in ("COMPLETED", "CACHED"):
                     self.running.discard(digest)
                     self.observer(Event("finished", digest=digest, metrics=self._metrics(digest)))
+        for line in self._news(self.console):
+            if found := re.search(r"(Submitted|Re-?submitted) process > \w+ \(\S*-(\w+)\)", line):
+                self._submitted(found[2], again=found[1] != "Submitted")
 
     def outcome(self, *, interrupted: bool) -> Outcome:
         """What became of every stage, once the engine has ended."""
@@ -223,7 +223,7 @@ class _Follower:
         with self.trace.open(encoding="utf-8") as file:
             return file.readline().rstrip("\n").split("\t")
 
-    def _metrics(self, digest: str) -> Mapping[str, float]:
+    def _metrics(self, digest: str) -> Mapping[str, float | None]:
         with suppress(InputError):
             return dict(self.store.results(digest).get("metrics", {}))
         return {}

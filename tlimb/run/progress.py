@@ -39,8 +39,9 @@ class Event:
     total: int = 0
     cached: int = 0
     epoch: int = 0
+    """Epochs that are done; of a stage that prepares data: images."""
     epochs: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     message: str = ""
     """Why a stage failed or is tried again; for a skipped stage the digest of the failed one."""
     outcome: Outcome | None = None
@@ -62,6 +63,7 @@ class Progress:
     def __init__(self, graph: StageGraph, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stderr
         self._names = {stage.digest: stage.name for stage in graph.stages}
+        self._units = {stage.digest: "image" if stage.kind == "prepare" else "epoch" for stage in graph.stages}
         self._metric = graph.rank.metric
         self._numbers: dict[str, int] = {}
         self._total = len(graph.stages)
@@ -107,7 +109,7 @@ class Progress:
         metric = self._value(event.metrics)
         match event.kind:
             case "epoch":
-                return f"epoch {event.epoch}/{event.epochs}" + (f"  {metric}" if metric else "")
+                return f"{self._units.get(event.digest, 'epoch')} {event.epoch}/{event.epochs}" + (f"  {metric}" if metric else "")
             case "finished":
                 return "finished" + (f"  {metric}" if metric else "")
             case "retried":
@@ -119,12 +121,13 @@ class Progress:
             case _:
                 return "started"
 
-    def _value(self, metrics: Mapping[str, float]) -> str:
-        names = [name for name in metrics if name.startswith("val.") and name != "val.loss"] or list(metrics)
+    def _value(self, metrics: Mapping[str, float | None]) -> str:
+        known = {name: value for name, value in metrics.items() if value is not None}
+        names = [name for name in known if name.startswith("val.") and name != "val.loss"] or list(known)
         if not names:
             return ""
-        name = self._metric if self._metric in metrics else names[0]
-        return f"{name} {metrics[name]:.4g}"
+        name = self._metric if self._metric in known else names[0]
+        return f"{name} {known[name]:.4g}"
 
     def _title(self, digest: str) -> str:
         return f"{self._names.get(digest, '?')} {digest[:SHORT]}"

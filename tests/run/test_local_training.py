@@ -1,0 +1,52 @@
+"""The local engine with the real training side, on a few demo brains."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tlimb.run.local import run_local
+from tlimb.run.opening import open_recipe
+from tlimb.run.progress import Event
+from tlimb.run.store import Store
+
+RECIPE = """
+data axial_slice(size=24x24)
+pretrain resnet10 on demo.age with epochs=3
+"""
+
+
+def kill_workers() -> None:
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the worker by /proc")
+def test_a_stage_whose_worker_is_killed_ends_as_if_nothing_had_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.tlr").write_text(RECIPE)
+    (tmp_path / "datasets.yaml").write_text("demo: {format: demo, participants: 24}\n")
+    opened = open_recipe(str(tmp_path / "small.tlr"))
+    graph = opened.graph()
+    digest = graph.stages[-1].digest
+
+    quiet = Store(tmp_path / "quiet")
+    outcome = run_local(graph, quiet, datasets=tmp_path / "datasets.yaml", threads=1)
+    assert (len(outcome.done), dict(outcome.failed)) == (2, {})
+    assert set(quiet.states(graph).values()) == {"done"}
+
+    seen: list[str] = []
+
+    def kill_once(event: Event) -> None:
+        seen.append(event.kind)
+        if event.digest == digest and event.kind == "epoch" and "retried" not in seen and event.epoch == 2:
+            kill_workers()
+
+    disturbed = Store(tmp_path / "disturbed")
+    outcome = run_local(graph, disturbed, datasets=tmp_path / "datasets.yaml", threads=1, observer=kill_once)
+    assert seen.count("retried") == 1
+    assert (len(outcome.done), dict(outcome.failed)) == (2, {})
+    for name in ("results.json", "predictions.csv", "model.safetensors", "history.csv"):
+        assert (disturbed.folder(digest) / name).read_bytes() == (quiet.folder(digest) / name).read_bytes(), name
+    assert len(run_local(graph, disturbed).cached) == 2
