@@ -7,7 +7,7 @@ from html import escape
 
 SERIES = 6
 """How many colours the page's style has; more series are drawn faint."""
-_FEW, _MOST_WHISKERS = 8, 40
+_FEW, _MOST_WHISKERS, _REFERENCE_ROOM = 8, 40, 130
 _WIDTH, _HEIGHT = 420, 290
 _LEFT, _TOP, _BOTTOM = 58, 14, 46
 
@@ -141,29 +141,29 @@ def forest_chart(bars: Sequence[Bar], references: Sequence[tuple[str, float]], *
     """A row per candidate: value and interval; baselines are vertical lines."""
     if not bars:
         return _empty(title)
-    width, left, right, row = 800, 300, 20, 24
+    width, right, row = 800, 20, 24
+    labels = [_short(bar.label, 46) for bar in bars]
+    left = 24 + round(6.2 * max(map(len, labels)))
     top = 12 + 15 * len(references)
     height = top + row * len(bars) + _BOTTOM
     values = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None] + [value for _, value in references]
     frame = _Frame(_span(values, pad=0.05), (0.0, 1.0), width=width, height=height, left=left, right=right, top=top)
     parts = [frame.axes(x_label, "", vertical=False)]
-    for index, (label, value) in enumerate(references):
-        x = frame.x(value)
-        anchor = "end" if x > (left + width) / 2 else "start"
-        parts.append(f'<path class="mark" d="M{x:.1f} {14 + 15 * index}V{height - _BOTTOM}"/>')
-        parts.append(_text(x + (-5 if anchor == "end" else 5), 14 + 15 * index, label, "tick", anchor))
-    for index, bar in enumerate(bars):
+    # All labels go to one side and the line nearest to that side starts lowest, so that no line crosses a label.
+    leftwards = min((frame.x(value) for _, value in references), default=0) - left > _REFERENCE_ROOM
+    for index, (name, value) in enumerate(sorted(references, key=lambda reference: reference[1], reverse=leftwards)):
+        x, top_y = frame.x(value), 14 + 15 * index
+        parts.append(f'<path class="mark" d="M{x:.1f} {top_y}V{height - _BOTTOM}"/>')
+        parts.append(_text(x + (-5 if leftwards else 5), top_y, name, "tick", "end" if leftwards else "start"))
+    for index, (bar, label) in enumerate(zip(bars, labels, strict=True)):
         y = top + row * (index + 0.5)
-        words = bar.label + f": {bar.value:.4g}" + (f" [{bar.low:.4g}, {bar.high:.4g}]" if bar.low is not None else "")
-        whisker = (
-            f'<path class="whisker {_series(bar.colour)}" d="M{frame.x(bar.low):.1f} {y}H{frame.x(bar.high):.1f}"/>'
-            if (bar.low is not None and bar.high is not None)
-            else ""
-        )
-        parts.append(_text(left - 10, y + 4, _short(bar.label, 46), "tick", "end"))
-        parts.append(
-            f'<g>{whisker}<circle class="dot {_series(bar.colour)}" cx="{frame.x(bar.value):.1f}" cy="{y}" r="4.5"/>{_title(words)}</g>'
-        )
+        words, whisker = f"{bar.label}: {bar.value:.4g}", ""
+        if bar.low is not None and bar.high is not None:
+            words += f" [{bar.low:.4g}, {bar.high:.4g}]"
+            whisker = f'<path class="whisker {_series(bar.colour)}" d="M{frame.x(bar.low):.1f} {y}H{frame.x(bar.high):.1f}"/>'
+        parts.append(_text(left - 10, y + 4, label, "tick", "end"))
+        dot = f'<circle class="dot {_series(bar.colour)}" cx="{frame.x(bar.value):.1f}" cy="{y}" r="4.5"/>'
+        parts.append(f"<g>{whisker}{dot}{_title(words)}</g>")
     return _svg(title, width, height, parts)
 
 
@@ -175,7 +175,8 @@ def sweep_chart(points: Sequence[tuple[object, Bar]], *, title: str, x_label: st
     numbers = [float(key) for key in keys if isinstance(key, int | float) and not isinstance(key, bool)]
     continuous = len(numbers) == len(keys) and len(set(numbers)) > _FEW
     places, span, ticks = _axis(numbers) if continuous else _slots(keys, [bar.colour for _, bar in points])
-    values = [v for _, bar in points for v in (bar.value, bar.low, bar.high) if v is not None]
+    whiskers = len(points) <= _MOST_WHISKERS
+    values = [v for _, bar in points for v in (bar.value, *((bar.low, bar.high) if whiskers else ())) if v is not None]
     frame = _Frame(span, _span(values, pad=0.06))
     if not continuous:
         room = max(3, int((frame.right - frame.left) / len(ticks) / 6.5))
@@ -183,7 +184,7 @@ def sweep_chart(points: Sequence[tuple[object, Bar]], *, title: str, x_label: st
     parts = [frame.axes(x_label, y_label, x_ticks=ticks)]
     for place, (key, bar) in zip(places, points, strict=True):
         x, whisker = frame.x(place), ""
-        if bar.low is not None and bar.high is not None and len(points) <= _MOST_WHISKERS:
+        if whiskers and bar.low is not None and bar.high is not None:
             whisker = f'<path class="whisker thin {_series(bar.colour)}" d="M{x:.1f} {frame.y(bar.low):.1f}V{frame.y(bar.high):.1f}"/>'
         dot = f'<circle class="dot {_series(bar.colour)}" cx="{x:.1f}" cy="{frame.y(bar.value):.1f}" r="4"/>'
         parts.append(f"<g>{whisker}{dot}{_title(f'{bar.label}: {bar.value:.4g} at {_word(key)}')}</g>")

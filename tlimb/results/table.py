@@ -90,8 +90,10 @@ def estimate_text(estimate: Estimate | None) -> str:
 
 
 def estimate_parts(estimate: Estimate) -> list[str]:
-    """``mean ± sd`` and, if it is known, ``[low, high]``, all with the digits of the mean."""
+    """``mean ± sd`` and, if it is known, ``[low, high]``, all with the digits of the mean, or more where the sd would read 0."""
     digits = decimals(estimate.mean)
+    while digits is not None and digits < 3 and estimate.sd and round(estimate.sd, digits) == 0:
+        digits += 1
     parts = [number(estimate.mean, digits) + (f" ± {number(estimate.sd, digits)}" if estimate.sd is not None else "")]
     if estimate.low is not None and estimate.high is not None:
         parts.append(f"[{number(estimate.low, digits)}, {number(estimate.high, digits)}]")
