@@ -222,6 +222,7 @@ def test_further_loggers_write_inside_the_stage(logger: str, write: Write, tmp_p
         ({"scenario__schedule": {"class_path": "torch.optim.lr_scheduler.StepLR"}}, r"scenario.schedule.step_size is absent"),
         ({"trainer__max_epochs": None}, r"trainer.max_epochs is absent"),
         ({"trainer__enable_checkpointing": True}, r"trainer.enable_checkpointing cannot be set"),
+        ({"trainer__devices": 2}, r"trainer.devices is 2: a stage trains on one device"),
         ({"trainer__precision": "17"}, r"trainer: .*17"),
         ({"tlimb": 2}, r"format 2; this TLIMB reads up to format 1"),
         ({"kind": "train"}, r"kind is 'train'"),

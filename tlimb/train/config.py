@@ -143,6 +143,13 @@ def _check_targets(targets: Any, source: str) -> None:
 def _check_trainer(arguments: Mapping[str, Any], kind: str) -> None:
     for name in sorted(_OWNED & arguments.keys()):
         raise InputError(f"trainer.{name} cannot be set", "checkpoints, progress and folders of a stage are TLIMB's own")
+    devices = arguments.get("devices", 1)
+    one = devices in (1, "1", "auto") or (isinstance(devices, list) and len(devices) == 1)
+    if not one or arguments.get("num_nodes", 1) != 1:
+        raise InputError(
+            f"trainer.devices is {devices!r}: a stage trains on one device",
+            "several stages run at the same time on several: tlimb run --jobs N",
+        )
     if kind == "fit" and arguments.get("max_epochs") is None and arguments.get("max_steps", -1) == -1:
         raise InputError("trainer.max_epochs is absent", "say how long to train, e.g. --set trainer.max_epochs=10")
 

@@ -132,11 +132,11 @@ def _trainer(job: Job, callbacks: list[Callback], loggers: list[Logger]) -> ligh
     arguments = arguments_of(job.config["trainer"])
     on_cpu = arguments.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available()
     given = {
-        "devices": 1,
         "log_every_n_steps": 0,
         # Sums on a CPU always run in the same order; on a GPU some operations have no deterministic form and only warn.
         "deterministic": None if on_cpu else "warn",
         **arguments,
+        "devices": 1 if arguments.get("devices", "auto") == "auto" else arguments["devices"],
         "logger": loggers,
         "callbacks": callbacks,
         "enable_checkpointing": False,
