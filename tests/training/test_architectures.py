@@ -93,6 +93,7 @@ def test_only_layer4() -> None:
         ("all", False, ("",)),
     ],
 )
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore:.*LeafSpec.*", "ignore:.*in eval mode.*")
 def test_frozen_parts_do_not_move_and_the_others_do(freeze: str, only: bool, frozen: tuple[str, ...]) -> None:
     import lightning
 
