@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEXTFLOW := $(VENV)/nextflow
 
-.PHONY: install demo test check bench docs nextflow wheel clean
+.PHONY: install demo test lint check bench docs nextflow wheel clean
 
 install: $(VENV)/installed
 
@@ -27,13 +27,15 @@ $(NEXTFLOW)/installed: .ci/nextflow/pom.xml .ci/nextflow/install
 test: install nextflow
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: install nextflow
+lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tlimb.components.signatures --check
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python docs/generate.py --check
+
+check: lint test
 
 bench: install
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

@@ -49,7 +49,7 @@ def test_a_recipe_becomes_a_ranked_result_and_the_second_run_trains_nothing(lab:
     first = run("run", "card.tlr", cwd=lab)
     home = lab / "runs" / "card"
     assert str(home / "report.html") in first.stdout
-    rows = list(csv.DictReader((home / "results.csv").open()))
+    rows = list(csv.DictReader((home / "results.csv").read_text().splitlines()))
     assert [row["rank"] for row in rows] == ["1", "2"]
     stages = results(lab / "runs")
     assert len(stages) == 4
