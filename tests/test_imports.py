@@ -44,9 +44,9 @@ def test_the_compile_side_loads_no_heavy_package(command: list[str], long_recipe
 
 
 def test_help_does_not_load_the_parser(tmp_path: Path) -> None:
-    code = "import sys\nfrom tlimb.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint({'lark', 'yaml'} & sys.modules.keys())"
+    code = PROBE.format(arguments=["--help"], heavy={"lark", "yaml"})
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set()"
+    assert done.stdout.splitlines()[-1] == "LOADED []"
 
 
 def test_plan_and_compile_load_no_training_library(long_recipe: Path) -> None:

@@ -60,7 +60,8 @@ def check_dataset(name: str, explicit: Path | None, *, images: bool, as_json: bo
         )
     else:
         _print(described, inspected, echo)
-    return len(described["problems"]) + sum(finding["kind"] != "images" for finding in inspected or [])
+    bad_images = [finding for finding in inspected or [] if finding["kind"] != "images"]
+    return len(described["problems"]) + len(bad_images)
 
 
 def _labels(dataset: Dataset) -> dict[str, Any]:
