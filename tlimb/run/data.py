@@ -83,9 +83,8 @@ def _inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
 
 
 def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, echo: Echo) -> None:
-    echo(
-        f"{described['name']} ({described['format']}): {described['participants']} participants, {described['with_image']} with images, {described['scans']} scans"
-    )
+    counts = f"{described['participants']} participants, {described['with_image']} with images, {described['scans']} scans"
+    echo(f"{described['name']} ({described['format']}): {counts}")
     for name, label in described["labels"].items():
         echo(f"  {name:14} {_label_line(label)}")
     kinds: dict[str, list[str]] = {}
