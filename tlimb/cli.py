@@ -140,13 +140,13 @@ def _write(text: str, out: Path | None) -> None:
 def check(recipe: str, datasets: Path | None, as_json: bool) -> None:
     """Find every mistake of a recipe; nothing is run."""
     from tlimb.recipe.render import position
-    from tlimb.run.opening import open_recipe
+    from tlimb.run.opening import layer_mistakes, open_recipe
 
     opened = open_recipe(recipe, datasets)
     found = list(opened.diagnostics)
     if not found:
         try:
-            opened.graph()
+            found = layer_mistakes(opened, opened.graph())
         except RecipeError as error:
             found = error.diagnostics
     if as_json:

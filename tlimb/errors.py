@@ -98,6 +98,8 @@ CODES = {
     "unknown-clause": "No clause of that name.",
     "unknown-data": "No DataModule of that name.",
     "unknown-dataset": "No data set of that name in datasets.yaml.",
+    "unknown-layer": "The network has no layer of that name to freeze.",
+    "unknown-logger": "No logger of that name.",
     "unknown-key": "No key or config path of that name in the stage.",
     "unknown-method": "No method of that name.",
     "unknown-metric": "No metric of that name, or no stage has it.",

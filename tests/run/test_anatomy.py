@@ -51,7 +51,7 @@ def test_a_head_of_two_classes_has_513_more() -> None:
 
 @pytest.mark.usefixtures("_asked")
 def test_freeze_only_freezes_one_layer() -> None:
-    (counts,) = parameters(graph(training(0, NUMBER, freeze_only="layer1.0.conv1"))).values()
+    (counts,) = parameters(graph(training(0, NUMBER, freeze="layer1.0.conv1", freeze_only=True))).values()
     assert counts == {"trainable": 11_170_753 - 64 * 64 * 9, "frozen": 64 * 64 * 9}
 
 

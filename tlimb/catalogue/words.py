@@ -41,5 +41,9 @@ WORDS = (
     Component("cosine", "schedule", f"{_SCHEDULE}.CosineAnnealingLR", {}, "Learning rate falls along a cosine over the epochs"),
     Component("step", "schedule", f"{_SCHEDULE}.StepLR", {}, "Learning rate falls by a factor every few epochs"),
     Component("plateau", "schedule", f"{_SCHEDULE}.ReduceLROnPlateau", {}, "Learning rate falls when the monitored metric stalls"),
+    Component(
+        "tensorboard", "logger", "lightning.pytorch.loggers.TensorBoardLogger", {}, "Curves for TensorBoard, beside the stage's results"
+    ),
+    Component("mlflow", "logger", "lightning.pytorch.loggers.MLFlowLogger", {}, "Curves for MLflow"),
     Component("linear", "schedule", f"{_SCHEDULE}.LinearLR", {}, "Learning rate changes linearly over the first epochs"),
 )

@@ -8,7 +8,7 @@ from tlimb.recipe.tree import Component, Value, plain
 
 ComponentConfig = dict[str, Any]
 
-KIND_AT = {"architecture": "architecture", "scenario.optimizer": "optimizer", "scenario.schedule": "schedule"}
+KIND_AT = {"architecture": "architecture", "scenario.optimizer": "optimizer", "scenario.schedule": "schedule", "trainer.logger": "logger"}
 """Paths whose value is itself a component, and the kind its word is looked up in."""
 
 

@@ -27,6 +27,7 @@ from tlimb.recipe.tree import (
     Search,
     Set,
     Split,
+    Statement,
     Sweep,
     Target,
     Text,
@@ -39,7 +40,13 @@ from tlimb.recipe.tree import (
 )
 
 ABOUT = ("title", "author", "license", "doi", "description")
-COMPONENT_PATHS = {"architecture": "architecture", "scenario": "method", "scenario.optimizer": "optimizer", "scenario.schedule": "schedule"}
+COMPONENT_PATHS = {
+    "architecture": "architecture",
+    "scenario": "method",
+    "scenario.optimizer": "optimizer",
+    "scenario.schedule": "schedule",
+    "trainer.logger": "logger",
+}
 """Paths whose value is a component, and the kind of its word."""
 
 
@@ -302,7 +309,10 @@ class _Checker:
                 seen.add(argument.key)
                 self._setting(argument.key, argument.key_span, argument.value, scoped=False, index=index)
         elif clause.word in ("elastic", "unfreeze") and clause.word in verb.clauses:
-            self._setting(f"scenario.{clause.word}", clause.word_span, None, scoped=False, index=index)
+            known = fields(self.catalogue, self._classes(self.recipe.statements[index]), "scenario")
+            if known is not None and clause.word not in known:
+                message = f"this training has no '{clause.word}'"
+                self._error("unexpected-clause", clause.word_span, message, f"it has: {', '.join(known)}")
         elif clause.word == "allow":
             assert isinstance(clause.payload, Allow)
             if not clause.payload.reason.value.strip():
@@ -414,7 +424,7 @@ class _Checker:
                 if value is not None and kind is not None:
                     if isinstance(value, Component | Text):
                         self._component(kind, value if isinstance(value, Component) else Component(value.value, (), value.span, value.span))
-                    elif not (target == "scenario.schedule" and plain(value) is None):
+                    elif not (target in ("scenario.schedule", "trainer.logger") and plain(value) is None):
                         self._error(
                             "bad-value", value.span, f"'{path}' takes a {kind}", f"available: {', '.join(self.catalogue.words(kind))}"
                         )
@@ -442,7 +452,8 @@ class _Checker:
     def _bound(self, scope: str | None) -> list[int]:
         return [i for i, name in enumerate(self.names) if name is not None and (scope is None or name == scope)]
 
-    def _classes(self, statement: Training) -> dict[str, str]:
+    def _classes(self, statement: Statement) -> dict[str, str]:
+        assert isinstance(statement, Training)
         classes = {"trainer": "lightning.Trainer"}
         find: Callable[[str, str], object] = self.catalogue.find
         for section, kind, word in (

@@ -26,8 +26,19 @@ def cache() -> Path:
     return Path(os.environ.get("TLIMB_CACHE") or user_cache_dir("tlimb"))
 
 
-def anatomies(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+class UnknownLayerError(InputError):
+    """A layer to freeze does not exist; names the stage and the layers that do, in the encoder's order."""
+
+    def __init__(self, stage: str, layer: str, layers: Sequence[str]) -> None:
+        super().__init__(f"stage {stage}: no layer '{layer}' to freeze", f"layers in order: none, {', '.join(layers)}, all")
+        self.layer = layer
+
+
+def anatomies(configs: Sequence[Mapping[str, Any]], *, ask: bool = True) -> list[dict[str, Any] | None]:
     """Layers and parameters of architectures, as tlimb/train/anatomy.py describes them.
+
+    Args:
+        ask: Whether to start the child process for those not in the cache; without it they are None.
 
     Raises:
         InputError: an architecture does not exist or does not take its arguments.
@@ -37,24 +48,25 @@ def anatomies(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     software = _software()
     paths = [folder / f"{_digest(config, software)}.json" for config in configs]
     missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
-    if missing:
+    if missing and ask:
         answers = _ask(list(missing.values()))
         folder.mkdir(parents=True, exist_ok=True)
         for path, answer in zip(missing, answers, strict=True):
             write_json(path, answer)
-    known = {path: json.loads(path.read_bytes()) for path in dict.fromkeys(paths)}
-    return [known[path] for path in paths]
+    return [None if path in missing and not ask else json.loads(path.read_bytes()) for path in paths]
 
 
-def parameters(graph: StageGraph) -> dict[str, dict[str, int]]:
-    """Trainable and frozen parameters of the stages that train, by digest.
+def parameters(graph: StageGraph, *, ask: bool = True) -> dict[str, dict[str, int]]:
+    """Trainable and frozen parameters of the stages that train, by digest; without `ask`, of those whose architecture is in the cache.
 
     Raises:
-        InputError: a layer to freeze does not exist; lists those that do, in order.
+        UnknownLayerError: a layer to freeze does not exist.
     """
-    stages = [stage for stage in graph.stages if stage.kind == "fit"]
-    found = anatomies([stage.config["architecture"] for stage in stages])
-    return {stage.digest: _count(stage, anatomy) for stage, anatomy in zip(stages, found, strict=True)}
+    stages = {stage.digest: stage for stage in graph.stages if stage.kind == "fit"}
+    keys = {digest: json.dumps(stage.config["architecture"], sort_keys=True) for digest, stage in stages.items()}
+    distinct = list(dict.fromkeys(keys.values()))
+    known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
+    return {digest: _count(stage, anatomy) for digest, stage in stages.items() if (anatomy := known[keys[digest]]) is not None}
 
 
 def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
@@ -62,17 +74,18 @@ def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
     heads = outputs * (anatomy["feature_dim"] + 1)
     encoder = anatomy["encoder_parameters"]
     arguments = stage.config["scenario"]["init_args"]
+    freeze, only = arguments.get("freeze"), arguments.get("freeze_only", False)
     points = [point for point, _ in anatomy["layers"]]
-    freeze, only = arguments.get("freeze"), arguments.get("freeze_only")
-    for name in (freeze, only):
-        if name not in (None, "none", "all", *points):
-            raise InputError(f"stage {stage.name}: no layer '{name}' to freeze", f"layers in order: none, {', '.join(points)}, all")
-    if only not in (None, "none"):
-        trained = 0 if only == "all" else encoder - anatomy["own"][only]
-    elif freeze in (None, "none"):
+    if freeze in (None, "none"):
         trained = encoder
+    elif freeze == "all":
+        trained = 0
+    elif freeze not in points:
+        raise UnknownLayerError(stage.name, freeze, points)
+    elif only:
+        trained = encoder - anatomy["own"][freeze]
     else:
-        trained = 0 if freeze == "all" else sum(count for _, count in anatomy["layers"][points.index(freeze) :])
+        trained = sum(count for _, count in anatomy["layers"][points.index(freeze) :])
     return {"trainable": trained + heads, "frozen": encoder - trained}
 
 

@@ -1,16 +1,17 @@
 """From a path on the command line to a stage graph: reading, parsing, checking and planning a recipe or its desugared YAML."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tlimb.catalogue.datasets import Datasets, find_datasets
 from tlimb.catalogue.registry import load_catalogue
-from tlimb.errors import Diagnostic, InputError, RecipeError
+from tlimb.errors import Diagnostic, InputError, RecipeError, Span
 from tlimb.recipe.check import check
 from tlimb.recipe.parse import parse
-from tlimb.recipe.tree import Recipe
+from tlimb.recipe.tree import Argument, Freeze, Items, Recipe, Set, Sweep, Training, Value, plain
+from tlimb.run.anatomy import UnknownLayerError, parameters
 from tlimb.stages.graph import StageGraph
 
 
@@ -80,6 +81,32 @@ def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str
     if parsed.diagnostics:  # what could not be read is missing from the tree, which is no second mistake
         diagnostics = [d for d in diagnostics if d.code not in ("no-stage", "no-parent", "unknown-stage")]
     return Opened(source, found, parsed.recipe, diagnostics)
+
+
+def layer_mistakes(opened: Opened, graph: StageGraph) -> list[Diagnostic]:
+    """A layer to freeze that the network does not have, where its layers are known from an earlier plan; check starts no torch."""
+    try:
+        parameters(graph, ask=False)
+    except UnknownLayerError as error:
+        span = next((value.span for value in _freezes(opened.recipe) if plain(value) == error.layer), Span(0, 1))
+        return [Diagnostic("unknown-layer", span, error.message, error.hint)]
+    return []
+
+
+def _freezes(recipe: Recipe | None) -> Iterator[Value]:
+    """Every value that a recipe gives to `freeze`."""
+    for statement in recipe.statements if recipe else ():
+        match statement:
+            case Sweep(path=path, values=Items(values=values)) if path.endswith("freeze"):
+                yield from values
+            case Set(path=path, value=value) if path.endswith("freeze"):
+                yield value
+            case Training(clauses=clauses):
+                for clause in clauses:
+                    if isinstance(clause.payload, Freeze):
+                        yield clause.payload.layer
+                    elif clause.word == "with" and isinstance(clause.payload, tuple):
+                        yield from (a.value for a in clause.payload if isinstance(a, Argument) and a.key.endswith("freeze"))
 
 
 def _text(file: Path) -> str:

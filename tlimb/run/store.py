@@ -80,6 +80,8 @@ class Store:
 
     def states(self, graph: StageGraph) -> dict[str, str]:
         """The state of every stage of the graph by digest."""
+        if not self.root.is_dir():
+            return dict.fromkeys((stage.digest for stage in graph.stages), "new")
         return {stage.digest: self.state(stage.digest) for stage in graph.stages}
 
     def mark_failed(self, digest: str, message: str) -> None:
