@@ -63,6 +63,8 @@ def test_a_recipe_becomes_a_ranked_result_and_the_second_run_trains_nothing(lab:
     assert values == sorted(values, reverse=True)
     plan = json.loads(run("plan", "card.tlr", "--json", cwd=lab).stdout)
     assert {stage["state"] for stage in plan["stages"]} == {"done"}
+    states = json.loads(run("status", "--store", "runs", "--json", cwd=lab).stdout)
+    assert {stage["digest"]: stage["state"] for stage in states["stages"]} == dict.fromkeys(stages, "done")
 
 
 def test_killed_in_mid_epoch_and_run_again_equals_uninterrupted(lab: Path) -> None:

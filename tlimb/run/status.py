@@ -30,7 +30,7 @@ def show(root: Path, *, watch: bool, as_json: bool, echo: Callable[[str], Any]) 
 
 def _rows(store: Store) -> list[dict[str, Any]]:
     rows = []
-    folders = [f for f in store.root.iterdir() if (f / "results.json").is_file()]
+    folders = [f for f in store.root.iterdir() if store.is_done(f.name)]
     partial = store.root / ".partial"
     folders += [f for f in partial.iterdir() if f.is_dir()] if partial.is_dir() else []
     for folder in sorted(folders, key=lambda f: f.stat().st_mtime):
