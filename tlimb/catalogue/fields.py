@@ -14,6 +14,21 @@ SPLIT = (
 )
 NESTED = {"optimizer": "optimizer", "schedule": "schedule"}
 """Arguments of a scenario that are components themselves, and their kind."""
+LEAST = {
+    "architecture.dropout": 0,
+    "data.batch_size": 1,
+    "data.n": 1,
+    "data.num_workers": 0,
+    "data.size": 1,
+    "scenario.optimizer.lr": 0,
+    "scenario.optimizer.weight_decay": 0,
+    "scenario.patience": 1,
+    "seed": 0,
+    "trainer.max_epochs": 1,
+}
+"""The smallest sensible value of a config path, so that a slip is told before anything runs."""
+BELOW = {"architecture.dropout": 1}
+"""What the value of a config path stays below."""
 
 
 def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
@@ -30,6 +45,14 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
         return {parameter.name: parameter for component in known for parameter in component.parameters} if known else None
     parameters = catalogue.parameters(classes[head]) if head in classes else None
     return None if parameters is None else {parameter.name: parameter for parameter in parameters}
+
+
+def out_of_range(path: str, value: Any) -> str:
+    """What the value of a config path must be, e.g. ``at least 1``, if it (or an item of it) is not; else empty."""
+    numbers = [item for item in (value if isinstance(value, list | tuple) else [value]) if isinstance(item, int | float)]
+    if path in BELOW and any(not LEAST[path] <= number < BELOW[path] for number in numbers):
+        return f"at least {LEAST[path]} and below {BELOW[path]}"
+    return f"at least {LEAST[path]}" if path in LEAST and any(number < LEAST[path] for number in numbers) else ""
 
 
 def fits(value: Any, declared: str) -> bool:

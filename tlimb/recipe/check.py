@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tlimb.catalogue.fields import NESTED, fields, fits
+from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
 from tlimb.catalogue.keys import KEYS, SECTIONS, applies, full_path
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import metric_names, split_metric
@@ -48,6 +48,7 @@ COMPONENT_PATHS = {
     "trainer.logger": "logger",
 }
 """Paths whose value is a component, and the kind of its word."""
+_PATHS = {kind: path for path, kind in COMPONENT_PATHS.items()} | {"data": "data"}
 
 
 def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
@@ -396,11 +397,15 @@ class _Checker:
                 what = f"argument of {component.name}"
                 self._unknown("unknown-argument", what, argument.key, argument.key_span, parameters)
             else:
-                self._fits(argument.value, parameters[argument.key].type, argument.key)
+                self._fits(argument.value, parameters[argument.key].type, argument.key, f"{_PATHS.get(kind, kind)}.{argument.key}")
 
-    def _fits(self, value: Value, declared: str, name: str) -> None:
+    def _fits(self, value: Value, declared: str, name: str, path: str) -> None:
         found = plain(value)
-        if isinstance(found, Component | Range) or fits(found, declared):
+        if isinstance(found, Component | Range):
+            return
+        if fits(found, declared):
+            if bounds := out_of_range(path, found):
+                self._error("bad-value", value.span, f"'{name}' is {bounds}, not {_written(found)}")
             return
         near = nearest(str(found), declared.replace('"', "'").split("'")[1::2])
         hint = f"did you mean {near}?" if near else ""
@@ -429,7 +434,7 @@ class _Checker:
                             "bad-value", value.span, f"'{path}' takes a {kind}", f"available: {', '.join(self.catalogue.words(kind))}"
                         )
                 elif value is not None and result:
-                    self._fits(value, result, rest)
+                    self._fits(value, result, rest, target)
                 return
             known.update(dict.fromkeys(result))
         if not stages:

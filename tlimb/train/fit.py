@@ -48,6 +48,13 @@ def fit(job: Job) -> dict[str, Any]:
     job.stop.deferred = True
     try:
         trainer.fit(scenario, datamodule=module)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "BatchNorm cannot train on batches of one image of this size",
+            "give more training subjects (n), batch=2 or more, or larger images",
+        ) from error
     finally:
         job.stop.deferred = False
     if selection.epoch < 0:

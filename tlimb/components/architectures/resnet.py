@@ -51,6 +51,8 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
             raise InputError(f"architecture: ResNet has no {spatial_dims}-dimensional form", "spatial_dims is 1, 2 or 3")
         if not 0 <= dropout < 1:
             raise InputError(f"architecture: dropout {dropout} is none", "dropout is from 0 to below 1")
+        if int(_PLANES[0] * widen_factor) < 1:
+            raise InputError(f"architecture: widen_factor {widen_factor} leaves no channels", f"it is at least 1/{_PLANES[0]}")
         block, layers = _DEPTHS[depth]
         super().__init__(
             block,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tlimb.errors import InputError
 
 FORMAT = 1
+_AGAIN = "remove the folder and run the recipe again, which prepares the data anew"
 COLUMNS = ("row", "participant_id", "session", "slice", "group", "site", "volume_ml")
 
 
@@ -69,17 +70,29 @@ def read_prepared(folder: Path) -> Prepared:
     """Read index and description of a prepared data set.
 
     Raises:
-        InputError: a file is absent or of a newer format.
+        InputError: a file is absent, damaged or of a newer format.
     """
     try:
         document = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
         with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: absent, so this is no prepared data set", "run the prepare stage again") from None
+        raise InputError(f"{error.filename}: absent, so this is no prepared data set", _AGAIN) from None
+    except ValueError as error:
+        raise InputError(f"{folder}: index.csv or prepared.json is damaged ({error})", _AGAIN) from None
     if document["format"] > FORMAT:
         raise InputError(f"{folder}: prepared by a newer TLIMB (format {document['format']})", "update TLIMB")
-    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
-    volumes = np.array([float(cell) for cell in columns["volume_ml"]], dtype=np.float64)
-    labels = {name: columns[name] for name in document["labels"]}
-    return Prepared(folder / "images.npy", document, columns["participant_id"], columns["session"], volumes, labels)
+    try:
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+        volumes = np.array([float(cell) for cell in columns["volume_ml"]], dtype=np.float64)
+        labels = {name: columns[name] for name in document["labels"]}
+        prepared = Prepared(folder / "images.npy", document, columns["participant_id"], columns["session"], volumes, labels)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{folder / 'index.csv'}: damaged ({error})", _AGAIN) from None
+    try:
+        shape = np.load(prepared.images, mmap_mode="r").shape
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{prepared.images}: damaged ({error})", _AGAIN) from None
+    if shape != (len(rows), *prepared.shape):
+        raise InputError(f"{prepared.images}: damaged (its shape is {shape}, not {(len(rows), *prepared.shape)})", _AGAIN)
+    return prepared

@@ -107,7 +107,7 @@ class Supervised(Inference):
         loss = self._mean_loss()
         if not loss.isfinite():
             raise TlimbError(
-                f"the training loss became {float(loss)} in epoch {self.current_epoch}",
+                f"the training loss became {float(loss)} in epoch {self.current_epoch + 1}",
                 f"try a smaller scenario.optimizer.lr (it is {self._rate:g}) or trainer.gradient_clip_val=1",
             )
         self.log_dict({"lr": self._rate, "train.loss": loss}, sync_dist=self.trainer.world_size > 1)
