@@ -95,6 +95,11 @@ def test_desugared_yaml_is_accepted_as_a_recipe(tmp_path: Path) -> None:
 def test_set_on_the_command_line_is_checked_like_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "a.tlr").write_text("train resnet18 on demo.age")
     assert "max_epochs: 2" in tlimb("desugar", "a.tlr", "--set", "epochs=2", cwd=tmp_path).stdout
+    (tmp_path / "b.tlr").write_text("train resnet18 on demo.age with epochs=5\nsweep lr in [1e-3]\n")
+    assert "max_epochs: 2" in tlimb("desugar", "b.tlr", "--set", "epochs=2", cwd=tmp_path).stdout
+    swept = tlimb("desugar", "b.tlr", "--set", "lr=1", cwd=tmp_path)
+    assert swept.returncode == 2
+    assert "sweeps lr" in swept.stderr
     done = tlimb("desugar", "a.tlr", "--set", "epohcs=2", cwd=tmp_path)
     assert done.returncode == 2
     assert "did you mean 'epochs'" in done.stderr

@@ -20,13 +20,15 @@ from tlimb.stages.plan import Setting, Step, parts, steps
 from tlimb.stages.sweep import Axis, axes, points, seeds, settings
 
 
-def build(recipe: Recipe, name: str, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> StageGraph:
-    """The stage graph of a recipe that `check` found right.
+def build(
+    recipe: Recipe, name: str, catalogue: Catalogue, datasets: Mapping[str, Dataset], overrides_from: int | None = None
+) -> StageGraph:
+    """The stage graph of a recipe that `check` found right; `set` statements from `overrides_from` on win over `with`.
 
     Raises:
         RecipeError: what only the data can tell: a role without subjects, an evaluation subject seen upstream.
     """
-    return _Builder(recipe, name, catalogue, datasets).build()
+    return _Builder(recipe, name, catalogue, datasets, overrides_from).build()
 
 
 @dataclass(slots=True)
@@ -35,12 +37,13 @@ class _Builder:
     name: str
     catalogue: Catalogue
     datasets: Mapping[str, Dataset]
+    overrides_from: int | None = None
     stages: dict[str, Stage] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     memo: dict[Any, Stage] = field(default_factory=dict)
 
     def build(self) -> StageGraph:
-        todo, grid = steps(self.recipe), axes(self.recipe)
+        todo, grid = steps(self.recipe, self.overrides_from), axes(self.recipe)
         by_name = {step.name: step for step in todo}
         about = {e.key: plain(e.value) for s in self.recipe.statements if isinstance(s, About) for e in s.entries}
         splits, roles = self._splits(todo)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tlimb.catalogue.datasets import Datasets, find_datasets
+from tlimb.catalogue.keys import full_path
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import Diagnostic, InputError, RecipeError, Span
 from tlimb.recipe.check import check
@@ -17,12 +18,16 @@ from tlimb.stages.graph import StageGraph
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A recipe's text, what to call it and the folder its data sets and results are looked up from."""
+    """A recipe's text, what to call it and the folder its data sets and results are looked up from.
+
+    From the offset `overrides_from` on, the text is what `--set` on the command line added.
+    """
 
     text: str
     label: str
     name: str
     folder: Path
+    overrides_from: int
     yaml: bool = False
 
 
@@ -49,7 +54,7 @@ class Opened:
             raise RecipeError(self.diagnostics)
         from tlimb.configs.build import build
 
-        return build(self.recipe, self.source.name, load_catalogue(), self.datasets)
+        return build(self.recipe, self.source.name, load_catalogue(), self.datasets, self.source.overrides_from)
 
 
 def read(path: str, overrides: Sequence[str] = ()) -> Source:
@@ -62,12 +67,13 @@ def read(path: str, overrides: Sequence[str] = ()) -> Source:
     is_yaml = Path(label).suffix in (".yaml", ".yml", ".json") or text.startswith("tlimb:")
     if overrides and is_yaml:
         raise InputError("--set needs a .tlr recipe", "change the YAML itself, or run one stage with: tlimb stage run STAGE.yaml --set …")
+    overrides_from = len(text)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip() or not value.strip() or "\n" in override:
             raise InputError(f"--set {override}: not of the form PATH=VALUE", "for example --set epochs=2 or --set finetune.lr=1e-4")
         text = f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}set {key.strip()} = {value.strip()}\n"
-    return Source(text, label, name, folder, is_yaml)
+    return Source(text, label, name, folder, overrides_from, is_yaml)
 
 
 def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str] = ()) -> Opened:
@@ -77,6 +83,10 @@ def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str
     if source.yaml:
         return Opened(source, found)
     parsed = parse(source.text)
+    swept = {full_path(statement.path): statement.path for statement in parsed.recipe.statements if isinstance(statement, Sweep)}
+    for override in overrides:
+        if written := swept.get(full_path(override.partition("=")[0].strip())):
+            raise InputError(f"--set {override}: the recipe sweeps {written}", "change the values of the sweep instead")
     diagnostics = sorted([*parsed.diagnostics, *check(parsed.recipe, load_catalogue(), found)], key=lambda d: d.span)
     if parsed.diagnostics:  # what could not be read is missing from the tree, which is no second mistake
         diagnostics = [d for d in diagnostics if d.code not in ("no-stage", "no-parent", "unknown-stage")]

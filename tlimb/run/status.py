@@ -37,9 +37,8 @@ def _rows(store: Store) -> list[dict[str, Any]]:
         event = _last_event(folder / "events.jsonl")
         row = {"digest": folder.name, "state": store.state(folder.name), "name": event.get("name", "")}
         row |= {key: event[key] for key in ("epoch", "epochs", "metrics") if key in event}
-        results = folder / "results.json"
-        if results.is_file():
-            document = json.loads(results.read_text(encoding="utf-8"))
+        if row["state"] == "done":
+            document = store.results(folder.name)
             row |= {"name": document.get("name", ""), "metrics": document.get("metrics", {})}
         rows.append(row)
     return rows

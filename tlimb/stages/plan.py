@@ -43,8 +43,12 @@ class Step:
     allow: str | None
 
 
-def steps(recipe: Recipe) -> tuple[Step, ...]:
-    """The steps of a checked recipe, parents before children."""
+def steps(recipe: Recipe, overrides_from: int | None = None) -> tuple[Step, ...]:
+    """The steps of a checked recipe, parents before children.
+
+    Args:
+        overrides_from: `set` statements from this offset of the text on win over everything a statement says itself.
+    """
     names, parents = stage_names(recipe), stage_parents(recipe)
     known = {name for name in names if name}
     data: dict[str | None, Component] = {}
@@ -73,7 +77,7 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
                         targets,
                         module,
                         augment if verb.trains else (),
-                        _settings(recipe, statement, name, known, verb, parent is not None),
+                        _settings(recipe, statement, name, known, verb, parent is not None, overrides_from),
                         allow.payload.reason.value if allow else None,  # type: ignore[union-attr]
                     )
                 )
@@ -90,17 +94,22 @@ def _targets(statement: Training) -> tuple[Target, ...]:
     return tuple(target for target in clause.payload if isinstance(target, Target)) if clause and isinstance(clause.payload, tuple) else ()
 
 
-def _settings(recipe: Recipe, statement: Training, name: str, known: set[str], verb: Verb, has_weights: bool) -> tuple[Setting, ...]:
-    """Settings of a stage: `set` for all stages, then `set` for this one, then clauses, then `with`."""
-    everywhere, here = [], []
+def _settings(
+    recipe: Recipe, statement: Training, name: str, known: set[str], verb: Verb, has_weights: bool, overrides_from: int | None
+) -> tuple[Setting, ...]:
+    """Settings of a stage: `set` for all stages, then `set` for this one, then clauses, then `with`, then overrides."""
+    everywhere: list[Setting] = []
+    here: list[Setting] = []
+    overrides: list[Setting] = []
     for other in recipe.statements:
         if isinstance(other, Set):
+            forced = overrides_from is not None and other.span.start >= overrides_from
             head, _, rest = other.path.partition(".")
             if rest and head in known:
                 if head == name:
-                    here.append((full_path(rest), other.value))
+                    (overrides if forced else here).append((full_path(rest), other.value))
             elif applies(full_path(other.path), trains=verb.trains, has_weights=has_weights):
-                everywhere.append((full_path(other.path), other.value))
+                (overrides if forced else everywhere).append((full_path(other.path), other.value))
     clauses: list[Setting] = []
     for clause in statement.clauses:
         match clause.payload:
@@ -117,4 +126,4 @@ def _settings(recipe: Recipe, statement: Training, name: str, known: set[str], v
             clauses.append((KEYS["elastic"].path, clause.payload))  # type: ignore[arg-type]
     given = statement.clause("with")
     with_ = [(full_path(argument.key), argument.value) for argument in given.payload] if given else []  # type: ignore[union-attr]
-    return (*everywhere, *here, *clauses, *with_)
+    return (*everywhere, *here, *clauses, *with_, *overrides)

@@ -131,7 +131,7 @@ def _score_category(truth: Tensor, probability: Tensor) -> Metrics:
     present, seen = wanted > 0, wanted + given > 0
     one_vs_rest = [
         float(classification.binary_auroc(probability[:, index], (truth == index).long()))
-        for index in torch.nonzero(present).flatten().tolist()[: 1 if classes == 2 else None]
+        for index in torch.nonzero(present).flatten().tolist()[-1 if classes == 2 else 0 :]  # of two classes the second, as in a report
     ]
     likelihood = probability.gather(1, truth[:, None]).clamp(min=_TINY)
     return {
