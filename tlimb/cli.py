@@ -126,7 +126,7 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text.rstrip("\n"))
     else:
-        from tlimb.run.store import write_text
+        from tlimb.files import write_text
 
         write_text(out, text)
         click.echo(f"wrote {out}", err=True)
@@ -174,9 +174,9 @@ def fmt(recipes: tuple[str, ...], only_check: bool, diff: bool) -> None:
     """Format recipes in place."""
     import difflib
 
+    from tlimb.files import write_text
     from tlimb.recipe.format import format_recipe
     from tlimb.run.opening import read
-    from tlimb.run.store import write_text
 
     status = 0
     for path in recipes:
@@ -282,7 +282,7 @@ def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out:
     if out is None:
         click.echo(dump_graph(stages), nl=False)
         return
-    from tlimb.run.store import write_text
+    from tlimb.files import write_text
 
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "recipe.yaml", dump(header(stages)))

@@ -1,6 +1,6 @@
 """The meaning of a recipe checked against the catalogue and the data sets: every mistake at once, each with span and way out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
@@ -460,15 +460,13 @@ class _Checker:
     def _classes(self, statement: Statement) -> dict[str, str]:
         assert isinstance(statement, Training)
         classes = {"trainer": "lightning.Trainer"}
-        find: Callable[[str, str], object] = self.catalogue.find
         for section, kind, word in (
             ("data", "data", self.data_class),
             ("architecture", "architecture", statement.architecture.name if statement.architecture else ""),
             ("scenario", "scenario", VERBS[statement.verb].scenario or ""),
         ):
-            entry = find(kind, word)
-            if entry is not None:
-                classes[section] = entry.class_path  # type: ignore[attr-defined]
+            if (entry := self.catalogue.find(kind, word)) is not None:
+                classes[section] = entry.class_path
         return classes
 
     def _field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:

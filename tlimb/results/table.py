@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlimb.catalogue.metrics import metric_of, split_metric
+from tlimb.files import write_text
 from tlimb.results.ranking import Estimate, Ranking, Row
 
 if TYPE_CHECKING:
@@ -40,13 +41,6 @@ def ranking_csv(ranking: Ranking) -> str:
 def write_csv(ranking: Ranking, path: Path | str) -> None:
     """Write `results.csv`, whole or not at all."""
     write_text(Path(path), ranking_csv(ranking))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is either whole or not there."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def ranking_table(ranking: Ranking) -> "Table":

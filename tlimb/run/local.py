@@ -10,10 +10,11 @@ from typing import Any
 from tlimb.configs.text import dump
 from tlimb.emit.width import width
 from tlimb.errors import TlimbError
+from tlimb.files import write_text
 from tlimb.run import machine
 from tlimb.run.interrupts import Interrupts
 from tlimb.run.progress import Event, Observer, Outcome, silent
-from tlimb.run.store import Store, write_text
+from tlimb.run.store import Store
 from tlimb.run.worker import COMMAND, Worker
 from tlimb.stages.graph import Stage, StageGraph
 

@@ -19,10 +19,11 @@ from tlimb.assets import asset
 from tlimb.catalogue.datasets import Datasets, dump_datasets
 from tlimb.emit.nextflow import TEMPLATES, Options, emit
 from tlimb.errors import InputError, TlimbError
+from tlimb.files import write_text
 from tlimb.run.anatomy import cache
 from tlimb.run.interrupts import Interrupts
 from tlimb.run.progress import Event, Observer, Outcome, silent
-from tlimb.run.store import Store, write_text
+from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
 
 MARK = "Compiled by TLIMB"

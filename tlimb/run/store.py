@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlimb.errors import InputError
+from tlimb.files import write_text
 from tlimb.stages.graph import StageGraph
 
 FORMAT = 1
@@ -106,13 +107,6 @@ class Store:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON file that is either whole or not there."""
     write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file that is either whole or not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from tlimb.catalogue.datasets import Datasets, dump_datasets
 from tlimb.errors import InputError
+from tlimb.files import write_text
 from tlimb.run.anatomy import parameters
 from tlimb.run.local import run_local
 from tlimb.run.nextflow import compile_project, run_nextflow
 from tlimb.run.progress import observer_for
-from tlimb.run.store import Store, write_json, write_text
+from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
