@@ -23,6 +23,8 @@ class Component:
     """A catalogue entry: a word of the language that stands for a class with some arguments already given.
 
     `spatial_dims` says of a DataModule how many dimensions its images have, so that the compile side can infer the architecture's.
+    A method is a scenario (`class_path`) with, where it has one, an `auxiliary` term of the loss; its arguments go to the one that has them.
+    `verbs` are the statements that can name the method, `targets` the kind of targets it works for (None: any).
     """
 
     word: str
@@ -33,6 +35,9 @@ class Component:
     parameters: tuple[Parameter, ...] = ()
     owner: str = "tlimb"
     spatial_dims: int | None = None
+    auxiliary: str | None = None
+    verbs: tuple[str, ...] = ()
+    targets: str | None = None
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name, or None."""

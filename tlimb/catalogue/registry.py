@@ -62,6 +62,9 @@ def build(entries: Iterable[Component], signatures: Mapping[str, Mapping[str, An
                 "Uninstall one of them, or use class paths instead of the word.",
             )
         known = _parameters(signatures, entry.class_path)
+        if known is not None and entry.auxiliary:
+            # The term's own arguments come first: they are what a method is known by.
+            known = (*(_parameters(signatures, entry.auxiliary) or ()), *known)
         parameters = entry.parameters if known is None else tuple(p for p in known if p.name not in entry.arguments)
         components[key] = replace(entry, parameters=parameters)
     return Catalogue(components, signatures)

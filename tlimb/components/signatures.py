@@ -10,36 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import tlimb.catalogue
+from tlimb.catalogue.words import WORDS
 
 FILE = Path(tlimb.catalogue.__file__).with_name("signatures.json")
-COMPONENTS = (
-    "tlimb.components.architectures.ResNet",
-    "tlimb.components.data.CropCenterDataModule",
-    "tlimb.components.data.SliceDataModule",
-    "tlimb.components.objectives.ClassificationObjective",
-    "tlimb.components.objectives.MultitaskObjective",
-    "tlimb.components.objectives.RegressionObjective",
-    "tlimb.components.scenarios.Supervised",
-    "torch.optim.SGD",
-    "torch.optim.Adam",
-    "torch.optim.AdamW",
+UNNAMED = (
     "torch.optim.NAdam",
     "torch.optim.RAdam",
-    "torch.optim.RMSprop",
     "torch.optim.Adagrad",
     "torch.optim.lr_scheduler.ConstantLR",
-    "torch.optim.lr_scheduler.CosineAnnealingLR",
     "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
     "torch.optim.lr_scheduler.ExponentialLR",
-    "torch.optim.lr_scheduler.LinearLR",
     "torch.optim.lr_scheduler.MultiStepLR",
     "torch.optim.lr_scheduler.OneCycleLR",
     "torch.optim.lr_scheduler.PolynomialLR",
-    "torch.optim.lr_scheduler.ReduceLROnPlateau",
-    "torch.optim.lr_scheduler.StepLR",
-    "lightning.Trainer",
 )
-GIVEN = {"self", "network", "objective", "unit", "params", "optimizer", "args", "kwargs"}
+"""Classes without a word that recipes may name by their path."""
+GIVEN = {"self", "network", "objective", "unit", "terms", "params", "optimizer", "args", "kwargs"}
 """Arguments that a stage gives, not a recipe; `optimizer` is one of a schedule, but a recipe's of a scenario."""
 FILLED = {"T_max": "all epochs of the stage", "total_steps": "all steps of the stage"}
 """Arguments without a default that a stage fills in."""
@@ -64,6 +50,10 @@ CHANGED: dict[str, dict[str, Any]] = {
     "tlimb.components.scenarios.Supervised": {"optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}},
 }
 """Defaults that a stage gives in place of the class's own."""
+UNSIGNED = {"lightning.pytorch.loggers.TensorBoardLogger", "lightning.pytorch.loggers.MLFlowLogger"}
+"""Of optional packages; their arguments are checked when they are made."""
+WITHOUT_CLASS = ("search",)
+"""Kinds whose words stand for no class of a stage."""
 HELP = {"lightning.Trainer": "Runs training and evaluation on the hardware there is."}
 
 
@@ -87,7 +77,9 @@ def describe(class_path: str) -> dict[str, Any]:
 
 def build() -> str:
     """The whole file."""
-    return json.dumps({path: describe(path) for path in COMPONENTS}, indent=1, ensure_ascii=False) + "\n"
+    named = [path for word in WORDS if word.kind not in WITHOUT_CLASS for path in (word.class_path, word.auxiliary) if path]
+    paths = sorted({*named, *UNNAMED} - UNSIGNED)
+    return json.dumps({path: describe(path) for path in paths}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _parameter(parameter: inspect.Parameter, text: str) -> dict[str, Any]:
