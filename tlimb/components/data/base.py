@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tlimb.catalogue.splits import ROLES, RoleName, Split, assign, select
+from tlimb.components.contracts import View
 from tlimb.components.data.batches import ArrayDataset, Batches, Rows
 from tlimb.components.data.prepared import Prepared, read_prepared
 from tlimb.errors import InputError
@@ -43,10 +44,14 @@ class BaseDataModule(lightning.LightningDataModule):
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.
         n: Use only the first n training participants; a smaller n is a subset of a larger one.
-        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images.
+        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images on the device.
+        unlabelled_ratio: Unlabelled images for each labelled one in a batch, where a stage has both.
+
+    Attributes:
+        unlabelled_views: The views of unlabelled images that batches hold; a scenario asks for them.
     """
 
-    LOADING: ClassVar[tuple[str, ...]] = ("batch_size", "num_workers", "n", "augment")
+    LOADING: ClassVar[tuple[str, ...]] = ("batch_size", "num_workers", "n", "augment", "unlabelled_ratio")
 
     def __init__(
         self,
@@ -59,15 +64,17 @@ class BaseDataModule(lightning.LightningDataModule):
         num_workers: int = 0,
         n: int | None = None,
         augment: Sequence[Mapping[str, Any]] = (),
+        unlabelled_ratio: int = 1,
     ) -> None:
         super().__init__()
         one_of("intensity", intensity, INTENSITIES)
         one_of("on_bad", on_bad, ("error", "skip"))
         if len(orientation) != 3 or any(not set(pair) & set(orientation) for pair in ("LR", "PA", "IS")):
             raise InputError(f"data: orientation {orientation!r} is none", "write one letter of each pair L/R, P/A, I/S, e.g. RAS")
-        if batch_size < 1 or num_workers < 0 or (n is not None and n < 1):
+        if min(batch_size, unlabelled_ratio) < 1 or num_workers < 0 or (n is not None and n < 1):
             raise InputError(
-                f"data: batch_size {batch_size}, num_workers {num_workers}, n {n}", "batch_size and n start at 1, num_workers at 0"
+                f"data: batch_size {batch_size}, num_workers {num_workers}, n {n}, unlabelled_ratio {unlabelled_ratio}",
+                "batch_size, n and unlabelled_ratio start at 1, num_workers at 0",
             )
         self.orientation = orientation
         self.spacing_mm = (
@@ -81,6 +88,13 @@ class BaseDataModule(lightning.LightningDataModule):
         self.num_workers = num_workers
         self.n = n
         self.augment = tuple(_built(item) for item in augment)
+        self.unlabelled_ratio = unlabelled_ratio
+        self.unlabelled_views: tuple[View, ...] = ()
+
+    @property
+    def axes(self) -> str:
+        """Axis codes of the rows' space, such as RAS; empty where they are unknown."""
+        return ""
 
     def views(self, image: Image, fill: Image, spacing_mm: Sequence[float]) -> list[tuple[str, Image]]:
         """The rows that one image gives: a name (which slice; empty for the whole) and the array (C, space…) of each.
@@ -95,7 +109,14 @@ class BaseDataModule(lightning.LightningDataModule):
         """
         raise NotImplementedError
 
-    def connect(self, targets: Sequence[Mapping[str, Any]], split: Mapping[str, Any], prepared: Mapping[str, Path], seed: int) -> None:
+    def connect(
+        self,
+        targets: Sequence[Mapping[str, Any]],
+        split: Mapping[str, Any],
+        prepared: Mapping[str, Path],
+        seed: int,
+        unlabelled: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Give the module its stage: all other properties exist from here on.
 
         Args:
@@ -103,13 +124,15 @@ class BaseDataModule(lightning.LightningDataModule):
             split: As in `stage.yaml`: by data set; the default split for those that are absent.
             prepared: Folder of each prepared data set by name.
             seed: Of the order of training batches.
+            unlabelled: {dataset, part} of images without targets; their labels, where they have any, are never read.
 
         Raises:
             InputError: a data set is not prepared, images of different data sets differ in shape, or a label or part does not exist.
         """
         self.targets = [dict(target) for target in targets]
         self._seed = seed
-        self._data = {name: self._opened(name, prepared) for name in dict.fromkeys(str(target["dataset"]) for target in targets)}
+        names = dict.fromkeys(str(item["dataset"]) for item in (*targets, *unlabelled))
+        self._data = {name: self._opened(name, prepared) for name in names}
         shapes = {name: data.shape for name, data in self._data.items()}
         if len(set(shapes.values())) != 1:
             listed = "; ".join(f"{name}: {' x '.join(map(str, shape))}" for name, shape in shapes.items())
@@ -118,10 +141,14 @@ class BaseDataModule(lightning.LightningDataModule):
                 "give data a size, so that all are cropped to it",
             )
         self.input_shape = next(iter(shapes.values()))
+        for augmentation in self.augment:
+            if hasattr(augmentation, "connect"):
+                augmentation.connect(self.axes)
         lengths = [len(data.participants) for data in self._data.values()]
         starts = dict(zip(self._data, np.concatenate([[0], np.cumsum(lengths)])[:-1].tolist(), strict=True))
         truth = {str(target["name"]): _missing(target, sum(lengths)) for target in targets}
         self._role = np.full(sum(lengths), -1, dtype=np.int8)
+        self._unlabelled = np.full(sum(lengths), -1, dtype=np.int8)
         dropped = dict.fromkeys(truth, 0)
         for name, data in self._data.items():
             roles = assign(data.document["participants"], Split.read(split.get(name) or {}))
@@ -142,8 +169,17 @@ class BaseDataModule(lightning.LightningDataModule):
                     for target, value in values.items():
                         truth[target][starts[name] + rows] = value[rows]
                         dropped[target] += len(eligible - labelled[target])
-        used = np.any([_present(values) for values in truth.values()], axis=0)
-        self._role[~used] = -1
+            for part in dict.fromkeys(item["part"] for item in unlabelled if item["dataset"] == name):
+                _known_part(name, part, split)
+                for index, role in enumerate(ROLES[:2]):
+                    limit = self.n if role == "train" and not targets else None
+                    chosen = select(roles, part, role, limit, set(rows_of))
+                    rows = np.array([row for participant in chosen for row in rows_of[participant]], dtype=np.int64)
+                    self._unlabelled[starts[name] + rows] = index
+        if targets:
+            self._role[~np.any([_present(values) for values in truth.values()], axis=0)] = -1
+        else:
+            self._role = self._unlabelled
         self._truth = truth
         several = len(self._data) > 1
         self._participants = [f"{name}:{item}" if several else item for name, data in self._data.items() for item in data.participants]
@@ -152,6 +188,8 @@ class BaseDataModule(lightning.LightningDataModule):
         counts: dict[str, int] = {role: len({self._participants[row] for row in self.rows(role)}) for role in ROLES}
         bad = sum(len(data.document["bad"]) for data in self._data.values())
         self.subjects: dict[str, Any] = {**counts, "dropped": dropped, "bad": bad}
+        if targets and unlabelled:
+            self.subjects["unlabelled"] = len({self._participants[row] for row in self.unlabelled_rows})
 
     @property
     def channels(self) -> int:
@@ -200,27 +238,63 @@ class BaseDataModule(lightning.LightningDataModule):
         """Participant, session and part (train, val or test) of rows, such as those in a batch's `row`."""
         return [Unit(self._participants[row], self._sessions[row], ROLES[self._role[row]]) for row in map(int, rows)]
 
+    @property
+    def unlabelled_rows(self) -> Rows:
+        """The rows of images that train without labels, in order."""
+        return np.flatnonzero(self._unlabelled == ROLES.index("train"))
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Shuffled batches; raises `InputError` where training, validation or test is left without participants."""
-        self._demand(ROLES)
-        return self._loader("train", self.augment)
+        """Shuffled batches, labelled and unlabelled images side by side where the stage has both.
+
+        Raises:
+            InputError: training, validation or test is left without participants.
+        """
+        self._demand(ROLES if self.targets else ROLES[:2])
+        beside = self.unlabelled_rows if self.targets and (self._unlabelled >= 0).any() else None
+        if beside is not None and not len(beside):
+            raise InputError("data: no participant is left for training without labels", "give the unlabelled data set more participants")
+        batches = Batches(self.rows("train"), self.batch_size, self._seed, train=True, unlabelled=beside, ratio=self.unlabelled_ratio)
+        return self._loader(batches)
+
+    def unlabelled_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches of the images that train without labels, in order."""
+        return self._loader(Batches(self.unlabelled_rows, self.batch_size, self._seed, train=False))
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches of the validation rows in order; raises `InputError` where there is none."""
         self._demand(("val",))
-        return self._loader("val")
+        return self._loader(Batches(self.rows("val"), self.batch_size, self._seed, train=False))
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Batches of the test rows in order; raises `InputError` where there is none."""
         self._demand(("test",))
-        return self._loader("test")
+        return self._loader(Batches(self.rows("test"), self.batch_size, self._seed, train=False))
 
-    def _loader(self, role: RoleName, augment: Sequence[Callable[[Tensor], Tensor]] = ()) -> DataLoader[dict[str, Any]]:
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Augment a batch on its device: labelled images in training, and the views that are asked for of unlabelled ones."""
+        if self.trainer is None or not (self.trainer.training or self.trainer.validating):
+            return batch
+        if not self.targets:
+            batch["views"] = self._seen(batch["image"])
+        elif self.trainer.training:
+            batch["image"] = self._augmented(batch["image"], "weak" if "weak" in self.unlabelled_views else "full")
+            if "unlabelled" in batch:
+                batch["unlabelled"]["views"] = self._seen(batch["unlabelled"]["image"])
+        return batch
+
+    def _seen(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._augmented(image, view) for view in self.unlabelled_views)
+
+    def _augmented(self, image: Tensor, view: View) -> Tensor:
+        for augmentation in self.augment if view != "plain" else ():
+            if view == "full" or getattr(augmentation, "weak", False):
+                image = augmentation(image)
+        return image
+
+    def _loader(self, batches: Batches) -> DataLoader[dict[str, Any]]:
         targets = {name: torch.from_numpy(values) for name, values in self._truth.items()}
-        dataset = ArrayDataset(
-            [data.images for data in self._data.values()], [len(data.participants) for data in self._data.values()], targets, augment
-        )
-        batches = Batches(self.rows(role), self.batch_size, self._seed, train=role == "train")
+        arrays = [data.images for data in self._data.values()]
+        dataset = ArrayDataset(arrays, [len(data.participants) for data in self._data.values()], targets)
         return DataLoader(dataset, batch_size=None, sampler=batches, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
 
     def _demand(self, roles: Sequence[RoleName]) -> None:

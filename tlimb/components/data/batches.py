@@ -1,6 +1,6 @@
 """Whole batches straight from memory-mapped arrays, in an order that depends on seed and epoch only."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 Rows = NDArray[np.int64]
+RowPair = tuple[Rows, Rows]
+"""Labelled and unlabelled rows of one batch."""
 
 
 class ArrayDataset(Dataset[dict[str, Any]]):
@@ -21,20 +23,12 @@ class ArrayDataset(Dataset[dict[str, Any]]):
         arrays: Files (rows, C, space…) float32; row numbers go on from one to the next.
         lengths: Rows of each file.
         targets: Truth by target name, one value a row.
-        augment: Applied in order to the images of a batch, (B, C, space…).
     """
 
-    def __init__(
-        self,
-        arrays: Sequence[Path],
-        lengths: Sequence[int],
-        targets: Mapping[str, Tensor],
-        augment: Sequence[Callable[[Tensor], Tensor]] = (),
-    ) -> None:
+    def __init__(self, arrays: Sequence[Path], lengths: Sequence[int], targets: Mapping[str, Tensor]) -> None:
         self.arrays = tuple(arrays)
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         self.targets = dict(targets)
-        self.augment = tuple(augment)
         self._open: list[NDArray[np.float32]] = []
 
     def __len__(self) -> int:
@@ -44,13 +38,23 @@ class ArrayDataset(Dataset[dict[str, Any]]):
         # A pickled memory map is a copy of the whole file: each loader process opens its own.
         return self.__dict__ | {"_open": []}
 
-    def __getitem__(self, rows: Rows) -> dict[str, Any]:
-        """The batch of these rows: `image` (B, C, space…) float32, `targets` {name: (B,)}, `row` (B,) int64."""
-        image = torch.from_numpy(self._images(rows))
-        for transform in self.augment:
-            image = transform(image)
+    def __getitem__(self, rows: Rows | RowPair) -> dict[str, Any]:
+        """The batch of these rows: `image` (B, C, space…) float32, `targets` {name: (B,)}, `row` (B,) int64.
+
+        Of a pair the second rows make `unlabelled`, a batch without targets.
+        """
+        if isinstance(rows, tuple):
+            labelled, unlabelled = rows
+            return {**self._batch(labelled, self.targets), "unlabelled": self._batch(unlabelled, {})}
+        return self._batch(rows, self.targets)
+
+    def _batch(self, rows: Rows, targets: Mapping[str, Tensor]) -> dict[str, Any]:
         index = torch.from_numpy(rows)
-        return {"image": image, "targets": {name: values[index] for name, values in self.targets.items()}, "row": index}
+        return {
+            "image": torch.from_numpy(self._images(rows)),
+            "targets": {name: values[index] for name, values in targets.items()},
+            "row": index,
+        }
 
     def _images(self, rows: Rows) -> NDArray[np.float32]:
         if not self._open:
@@ -64,8 +68,8 @@ class ArrayDataset(Dataset[dict[str, Any]]):
         return images
 
 
-class Batches(DistributedSampler[Rows]):
-    """Batches of row numbers.
+class Batches(DistributedSampler[Rows | RowPair]):
+    """Batches of row numbers, or of labelled and unlabelled ones side by side.
 
     A `DistributedSampler`, so that Lightning neither wraps nor replaces it: each process takes every n-th batch itself, and Lightning
     calls `set_epoch` at the start of each epoch. The order is a function of (seed, epoch): a resumed run sees the same batches.
@@ -75,26 +79,49 @@ class Batches(DistributedSampler[Rows]):
         batch_size: Rows a batch; the last one is smaller.
         seed: Of the order.
         train: Shuffle, drop a last batch of one row (BatchNorm cannot train on it), and give every process the same number of batches.
+        unlabelled: Further rows, of which each batch gets some: an epoch lasts until all rows of both were seen, the fewer begin anew.
+        ratio: Unlabelled rows for each labelled one.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, seed: int, *, train: bool) -> None:
+    def __init__(self, rows: Rows, batch_size: int, seed: int, *, train: bool, unlabelled: Rows | None = None, ratio: int = 1) -> None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         replicas, rank = (torch.distributed.get_world_size(), torch.distributed.get_rank()) if distributed else (1, 0)
         super().__init__(rows, num_replicas=replicas, rank=rank, shuffle=train, seed=seed)  # type: ignore[arg-type]
         self.rows = rows
         self.batch_size = batch_size
         self.train = train
+        self.unlabelled = unlabelled
+        self.ratio = ratio
+        self._orders: dict[tuple[int, ...], tuple[tuple[int, ...], Rows]] = {}
 
     def __len__(self) -> int:
-        total = -(-len(self.rows) // self.batch_size)
-        if self.train:
-            total -= int(total > 1 and len(self.rows) % self.batch_size == 1)
-            return max(1, total // self.num_replicas)
-        return len(range(self.rank, total, self.num_replicas))
+        if not self.train:
+            return len(range(self.rank, -(-len(self.rows) // self.batch_size), self.num_replicas))
+        total = _count(self.rows, self.batch_size)
+        if self.unlabelled is not None:
+            total = max(total, _count(self.unlabelled, self.batch_size * self.ratio))
+        return max(1, total // self.num_replicas)
 
-    def __iter__(self) -> Iterator[Rows]:
-        rows = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows) if self.train else self.rows
-        total = -(-len(rows) // self.batch_size)
-        for number in range(len(self)):
-            batch = (self.rank + number * self.num_replicas) % total
-            yield rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+    def __iter__(self) -> Iterator[Rows | RowPair]:
+        if not self.train:
+            for number in range(self.rank, -(-len(self.rows) // self.batch_size), self.num_replicas):
+                yield self.rows[number * self.batch_size : (number + 1) * self.batch_size]
+            return
+        for number in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
+            labelled = self._nth(self.rows, self.batch_size, number)
+            yield labelled if self.unlabelled is None else (labelled, self._nth(self.unlabelled, self.batch_size * self.ratio, number, 1))
+
+    def _nth(self, rows: Rows, size: int, number: int, *stream: int) -> Rows:
+        """The n-th batch of an endless sequence of passes over the rows, each in an order of its own."""
+        round_, within = divmod(number, _count(rows, size))
+        # The first pass of the labelled rows is seeded by (seed, epoch) alone.
+        key = (self.seed, self.epoch, *((round_, *stream) if round_ or stream else ()))
+        if self._orders.get(stream, ((), rows))[0] != key:
+            self._orders[stream] = (key, np.random.default_rng(key).permutation(rows))
+        return self._orders[stream][1][within * size : (within + 1) * size]
+
+
+def _count(rows: Rows, size: int) -> int:
+    """Training batches of one pass."""
+    total = -(-len(rows) // size)
+    return max(1, total - int(total > 1 and len(rows) % size == 1))

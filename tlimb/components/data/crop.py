@@ -22,7 +22,8 @@ class CropCenterDataModule(BaseDataModule):
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.
         n: Use only the first n training participants; a smaller n is a subset of a larger one.
-        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images.
+        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images on the device.
+        unlabelled_ratio: Unlabelled images for each labelled one in a batch, where a stage has both.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class CropCenterDataModule(BaseDataModule):
         num_workers: int = 0,
         n: int | None = None,
         augment: Sequence[Mapping[str, Any]] = (),
+        unlabelled_ratio: int = 1,
     ) -> None:
         super().__init__(
             orientation=orientation,
@@ -47,8 +49,14 @@ class CropCenterDataModule(BaseDataModule):
             num_workers=num_workers,
             n=n,
             augment=augment,
+            unlabelled_ratio=unlabelled_ratio,
         )
         self.size = None if size is None else checked(size, (2, 3))
+
+    @property
+    def axes(self) -> str:
+        """Of the volumes; 2-D images have no known orientation."""
+        return self.orientation if self.size is None or len(self.size) == 3 else ""
 
     def views(self, image: Image, fill: Image, spacing_mm: Sequence[float]) -> list[tuple[str, Image]]:
         """The image itself, in `size`."""

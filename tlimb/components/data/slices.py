@@ -27,7 +27,8 @@ class SliceDataModule(BaseDataModule):
         batch_size: Rows in a batch.
         num_workers: Loader processes; 0 is fastest for prepared arrays.
         n: Use only the first n training participants; a smaller n is a subset of a larger one.
-        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images.
+        augment: Train-time augmentations, each {class_path, init_args}, applied in order to a batch of images on the device.
+        unlabelled_ratio: Unlabelled images for each labelled one in a batch, where a stage has both.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SliceDataModule(BaseDataModule):
         num_workers: int = 0,
         n: int | None = None,
         augment: Sequence[Mapping[str, Any]] = (),
+        unlabelled_ratio: int = 1,
     ) -> None:
         super().__init__(
             orientation=orientation,
@@ -56,6 +58,7 @@ class SliceDataModule(BaseDataModule):
             num_workers=num_workers,
             n=n,
             augment=augment,
+            unlabelled_ratio=unlabelled_ratio,
         )
         one_of("plane", plane, tuple(_ACROSS))
         if not 0 <= position <= 1 or count < 1 or step_mm <= 0:
@@ -69,6 +72,11 @@ class SliceDataModule(BaseDataModule):
         self.position = position
         self.count = count
         self.step_mm = step_mm
+
+    @property
+    def axes(self) -> str:
+        """Of the slices."""
+        return "".join(code for code in self.orientation if code not in _ACROSS[self.plane])
 
     def views(self, image: Image, fill: Image, spacing_mm: Sequence[float]) -> list[tuple[str, Image]]:
         """The slices, named by their index in the oriented volume."""
