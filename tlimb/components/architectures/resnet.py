@@ -1,7 +1,9 @@
 """ResNet encoders in one, two and three dimensions."""
 
 import re
+from typing import Literal
 
+import torch
 from monai.networks.nets.resnet import ResNet as MonaiResNet
 from torch import Tensor
 
@@ -22,8 +24,8 @@ _POINT = re.compile(r"(conv|bn|layer)\d")
 class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
     """Residual network (He et al., CVPR 2016) for volumes, slices or series.
 
-    MONAI's layers with projection shortcuts without bias: y = relu(F(x) + W x). Shortcuts by padding (type A) are not offered: MONAI's
-    pass no gradient.
+    MONAI's layers, shortcuts without bias: y = relu(F(x) + W x), or by strides and zero channels instead of W (type A). MONAI's own type A
+    passes no gradient; this one does.
 
     Args:
         depth: 10, 18, 34, 50 or 101 layers.
@@ -33,6 +35,7 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
         conv1_t_size: Kernel size of the first convolution.
         conv1_t_stride: Stride of the first convolution; 1 keeps more detail at 2 to 8 times the cost.
         widen_factor: Factor on the channels of all layers.
+        shortcut: How a shortcut changes its size: B projects, A strides and pads with zeros (MedicalNet's ResNet-18 and 34).
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
         conv1_t_size: int = 7,
         conv1_t_stride: int = 2,
         widen_factor: float = 1.0,
+        shortcut: Literal["A", "B"] = "B",
     ) -> None:
         if depth not in _DEPTHS:
             raise InputError(f"architecture: there is no ResNet of depth {depth}", f"depths: {', '.join(map(str, _DEPTHS))}")
@@ -62,7 +66,7 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
             n_input_channels=in_channels,
             conv1_t_size=conv1_t_size,
             conv1_t_stride=conv1_t_stride,
-            shortcut_type="B",
+            shortcut_type=shortcut,
             widen_factor=widen_factor,
             feed_forward=False,
             bias_downsample=False,
@@ -74,6 +78,12 @@ class ResNet(MonaiResNet):  # type: ignore[misc]  # MONAI is not typed
         """(B, C, *S) to (B, F)."""
         features: Tensor = super().forward(image)
         return features
+
+    def _downsample_basic_block(self, x: Tensor, planes: int, stride: int, spatial_dims: int = 3) -> Tensor:
+        """The type A shortcut: every `stride`-th voxel, further channels 0."""
+        strided = x[(..., *(slice(None, None, stride),) * spatial_dims)]
+        channels = torch.zeros_like(strided[:, :1]).expand(-1, planes - strided.shape[1], *strided.shape[2:])
+        return torch.cat([strided, channels], dim=1)
 
     def freeze_points(self) -> list[str]:
         """Layers, blocks and their convolutions and norms; none inside a shortcut, which is registered last but computed in parallel."""
