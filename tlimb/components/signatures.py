@@ -62,17 +62,33 @@ def describe(class_path: str) -> dict[str, Any]:
     module, _, name = class_path.rpartition(".")
     cls = getattr(importlib.import_module(module), name)
     document = inspect.getdoc(cls) or ""
-    texts = _arguments(document + "\n" + (inspect.getdoc(cls.__init__) or ""))
+    texts: dict[str, str] = {}
+    for base in inspect.getmro(cls)[:-1]:
+        inherited = _arguments((inspect.getdoc(base) or "") + "\n" + (inspect.getdoc(base.__init__) or ""))
+        texts = {**inherited, **texts}
     given = GIVEN - ({"optimizer"} if class_path.startswith("tlimb.") else set())
     parameters = [
         _parameter(parameter, texts.get(parameter.name, "")) | _changed(class_path, parameter.name)
-        for parameter in inspect.signature(cls.__init__).parameters.values()
+        for parameter in parameters_of(cls).values()
         if parameter.name not in given | OWNED and not parameter.name.startswith("_") and parameter.kind is not parameter.VAR_KEYWORD
     ]
     entry: dict[str, Any] = {"help": HELP.get(class_path) or _first_sentence(document), "parameters": parameters}
     if hasattr(cls, "LOADING"):
         entry["loading"] = list(cls.LOADING)
     return entry
+
+
+def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class by name; where its ``__init__`` passes ``**arguments`` on, those of the class it derives from too."""
+    found = dict(inspect.signature(cls).parameters)
+    for base in inspect.getmro(cls)[1:] if inspect.isclass(cls) else ():
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in found.values()):
+            break
+        if "__init__" in vars(base) and base is not object:
+            found = {name: parameter for name, parameter in found.items() if parameter.kind is not parameter.VAR_KEYWORD}
+            inherited = dict(inspect.signature(base).parameters)
+            found |= {name: parameter for name, parameter in inherited.items() if name not in found}
+    return found
 
 
 def build() -> str:

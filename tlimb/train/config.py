@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import inspect
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from tlimb.catalogue.tables import did_you_mean
+from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
 
 FORMAT = 1
@@ -92,11 +92,6 @@ def component_class(place: str, config: Any) -> Any:
 def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The `init_args` of a component."""
     return dict(config.get("init_args") or {})
-
-
-def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
-    """The parameters of a class by name."""
-    return dict(inspect.signature(cls).parameters)
 
 
 def _check(config: Config, source: str) -> None:

@@ -48,7 +48,7 @@ class Table:
     def gathered(self) -> tuple[NDArray[np.int64], dict[str, Estimate]]:
         """All rows of all processes in order, each once (a sampler for several processes repeats some)."""
         mine = (
-            torch.cat(self.rows).numpy(),
+            torch.cat(self.rows).numpy() if self.rows else np.empty(0, dtype=np.int64),
             {name: (torch.cat(self.truth[name]).numpy(), torch.cat(values).numpy()) for name, values in self.predictions.items()},
         )
         parts = [mine]

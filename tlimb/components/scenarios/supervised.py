@@ -1,6 +1,6 @@
 """`Supervised`: learn labelled targets with whatever network and objective."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.tables import did_you_mean
-from tlimb.components.contracts import Batch, Network, Objective
+from tlimb.components.contracts import Batch, Network, Objective, Pass, Step, Term, View
 from tlimb.components.scenarios.evaluation import metric_choices
 from tlimb.components.scenarios.freezing import frozen_part
 from tlimb.components.scenarios.inference import Inference, UnitsOf
@@ -23,8 +23,9 @@ class Supervised(Inference):
 
     Args:
         network: Encoder and heads.
-        objective: Of the heads' outputs and a batch.
+        objective: Of the heads' outputs and a batch; None where there is nothing but terms to learn from.
         unit: Whom rows belong to.
+        terms: Auxiliary terms of the loss by name, connected.
         monitor: The validation metric by which the best epoch is chosen and training stops early: val.METRIC, val.TARGET.METRIC or
             val.loss.
         optimizer: {class_path, init_args}; biases and norms get no weight decay.
@@ -37,9 +38,10 @@ class Supervised(Inference):
     def __init__(
         self,
         network: Network,
-        objective: Objective,
+        objective: Objective | None,
         unit: UnitsOf,
         *,
+        terms: Mapping[str, Term] | None = None,
         monitor: str = "val.loss",
         optimizer: Mapping[str, Any] | None = None,
         schedule: Mapping[str, Any] | None = None,
@@ -53,6 +55,7 @@ class Supervised(Inference):
         if patience is not None and patience < 1:
             raise InputError(f"scenario.patience: {patience} is none", "patience starts at 1")
         self.objective = objective
+        self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms or {}))
         self.monitor = monitor
         self.mode = "min" if monitor == "val.loss" else METRICS[monitor.rsplit(".", 1)[-1]].direction
         self.patience = patience
@@ -66,10 +69,33 @@ class Supervised(Inference):
         self._loss = torch.zeros(())
         self._rows = 0
         self._rate = 0.0
+        self._steps = 0
+
+    @property
+    def learned(self) -> Network:
+        """The network whose validation counts and whose weights are kept."""
+        return self.network
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views of unlabelled images that the terms need."""
+        return max((cast(Term, term).views for term in self.terms.values()), key=len, default=())
+
+    def finish(self, network: Network, unlabelled: Callable[[], Any]) -> bool:
+        """What is done with the chosen network when training is over.
+
+        Args:
+            network: With the weights of the best epoch.
+            unlabelled: Makes a loader of the images without labels that are for training.
+
+        Returns:
+            Whether the network was changed.
+        """
+        return False
 
     def configure_optimizers(self) -> Any:
         """Optimizer and, where there is one, schedule of the trainable parameters."""
-        trainable = nn.ModuleList([self.network, *([self.objective] if isinstance(self.objective, nn.Module) else [])])
+        trainable = nn.ModuleList([self.network, *([self.objective] if isinstance(self.objective, nn.Module) else []), self.terms])
         optimizer = build_optimizer(self._optimizer, trainable)
         if not self._schedule:
             return optimizer
@@ -88,10 +114,33 @@ class Supervised(Inference):
     def on_fit_start(self) -> None:
         """Lightning does not call `train` when a fit starts."""
         self.train()
+        self._steps = int(self.trainer.estimated_stepping_batches) if self.terms else 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch."""
-        return self._step(batch)[0]
+        """The loss of a batch: that of the objective and all terms."""
+        step = self.observe(batch)
+        loss = torch.stack([*self._primary(step, batch), *(term(step) for term in self.terms.values())]).sum()
+        self._count(loss, batch)
+        return loss
+
+    def observe(self, batch: Batch) -> Step:
+        """Run the network on a batch."""
+        return self._seen(batch, self.pass_of(batch["image"]), ())
+
+    def pass_of(self, image: Tensor) -> Pass:
+        """Features and outputs of images."""
+        features = self.network.get_submodule("encoder")(image)
+        return Pass(image, features, self.network.read(features))
+
+    def _seen(self, batch: Batch, labelled: Pass | None, unlabelled: tuple[Pass, ...], teacher: Pass | None = None) -> Step:
+        targets = {name: self.network.head(name).encode(batch["targets"][name]) for name in self.network.heads}
+        progress = min(1.0, self.trainer.global_step / self._steps) if self._steps else 0.0
+        return Step(self.network, labelled, targets, unlabelled, teacher, progress)
+
+    def _primary(self, step: Step, batch: Batch) -> list[Tensor]:
+        if self.objective is None or step.labelled is None:
+            return []
+        return [self.objective(step.labelled.outputs, cast(Batch, {**batch, "targets": step.targets}))]
 
     def on_train_epoch_start(self) -> None:
         """Start the mean loss of the epoch, and remember its learning rate: a schedule changes it before the epoch's end is logged."""
@@ -119,8 +168,12 @@ class Supervised(Inference):
         self.on_test_epoch_start()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect loss and predictions."""
-        self.collect(batch, self._step(batch)[1])
+        """Collect the loss of the objective, without terms, and predictions."""
+        outputs = self.learned(batch["image"])
+        targets = {name: self.network.head(name).encode(batch["targets"][name]) for name in outputs}
+        assert self.objective is not None
+        self._count(self.objective(outputs, cast(Batch, {**batch, "targets": targets})), batch)
+        self.collect(batch, outputs)
 
     def on_validation_epoch_end(self) -> None:
         """Metrics over the whole epoch."""
@@ -130,14 +183,10 @@ class Supervised(Inference):
         self.log_dict({name: torch.tensor(float("nan") if value is None else value) for name, value in self.metrics.items()})
         self._loss, self._rows = self._training
 
-    def _step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        outputs = self.network(batch["image"])
-        targets = {name: self.network.head(name).encode(batch["targets"][name]) for name in outputs}
-        loss = self.objective(outputs, cast(Batch, {**batch, "targets": targets}))
+    def _count(self, loss: Tensor, batch: Batch) -> None:
         rows = len(batch["row"])
         self._loss = self._loss.to(loss.device) + loss.detach().float() * rows
         self._rows += rows
-        return loss, outputs
 
     def _clear(self) -> None:
         self._loss, self._rows = torch.zeros(()), 0
