@@ -64,7 +64,7 @@ def describe(class_path: str) -> dict[str, Any]:
     document = inspect.getdoc(cls) or ""
     texts: dict[str, str] = {}
     for base in inspect.getmro(cls)[:-1]:
-        inherited = _arguments((inspect.getdoc(base) or "") + "\n" + (inspect.getdoc(base.__init__) or ""))
+        inherited = _arguments((inspect.getdoc(base) or "") + "\n" + (inspect.getdoc(vars(base).get("__init__")) or ""))
         texts = {**inherited, **texts}
     given = GIVEN - ({"optimizer"} if class_path.startswith("tlimb.") else set())
     parameters = [

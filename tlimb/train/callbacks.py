@@ -12,6 +12,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import Logger
 
+from tlimb.components.contracts import Network
 from tlimb.components.scenarios import Supervised
 from tlimb.train.folder import write_atomic
 from tlimb.train.network import save_network
@@ -55,12 +56,16 @@ class Selection(Callback):
             self.waited = 0 if math.isfinite(value) else self.waited + 1
             self.best, self.epoch = value, trainer.current_epoch
             if trainer.is_global_zero:
-                save_network(module.network, self.file, self._description)
-                self.tidy()
+                self.keep(module.learned)
         else:
             self.waited += 1
         if module.patience is not None and self.waited >= module.patience:
             trainer.should_stop = True
+
+    def keep(self, network: Network) -> None:
+        """Write weights as those of the chosen epoch."""
+        save_network(network, self.file, self._description)
+        self.tidy()
 
     def tidy(self) -> None:
         """Remove the weights that neither the present state nor the checkpoint refers to."""

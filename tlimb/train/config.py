@@ -19,10 +19,12 @@ Config = dict[str, Any]
 
 _ALWAYS = ("tlimb", "kind", "name", "data")
 _TRAINED = ("targets", "split", "architecture", "trainer")
-_REQUIRED = {"prepare": (*_ALWAYS, "dataset"), "fit": (*_ALWAYS, *_TRAINED, "objective", "scenario"), "evaluate": (*_ALWAYS, *_TRAINED)}
+_REQUIRED = {"prepare": (*_ALWAYS, "dataset"), "fit": (*_ALWAYS, *_TRAINED, "scenario"), "evaluate": (*_ALWAYS, *_TRAINED)}
 _OPTIONAL = ("digest", "seed", "parents", "about")
+_FIT = ("objective", "unlabelled", "auxiliaries")
+"""What else a fit can have; it has an objective where it has targets."""
 _COMPONENTS = ("data", "architecture", "objective", "scenario", "trainer")
-_GIVEN = {"network", "objective", "unit", "params", "optimizer", "T_max"}
+_GIVEN = {"network", "objective", "unit", "terms", "params", "optimizer", "T_max"}
 """Arguments without a default that a stage gives by itself."""
 _OWNED = {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "fast_dev_run", "num_sanity_val_steps"}
 
@@ -101,25 +103,40 @@ def _check(config: Config, source: str) -> None:
     required = _REQUIRED[kind]
     if missing := [key for key in required if config.get(key) is None]:
         raise InputError(f"{source}: a stage of kind {kind} needs {', '.join(missing)}", "tlimb desugar RECIPE writes complete stages")
+    known = (*required, *_OPTIONAL, *(_FIT if kind == "fit" else ()))
     for key in config:
-        if key not in (*required, *_OPTIONAL):
-            raise InputError(f"{source}: unknown key '{key}'", did_you_mean(str(key), (*required, *_OPTIONAL)))
+        if key not in known:
+            raise InputError(f"{source}: unknown key '{key}'", did_you_mean(str(key), known))
+    if kind == "fit" and config["targets"] and config.get("objective") is None:
+        raise InputError(f"{source}: a stage of kind fit with targets needs objective", "tlimb desugar RECIPE writes complete stages")
     for place in _COMPONENTS:
-        if place in config:
+        if config.get(place) is not None:
             check_component(place, config[place])
+    for name, term in (config.get("auxiliaries") or {}).items():
+        check_component(f"auxiliaries.{name}", term)
     scenario = arguments_of(config.get("scenario") or {})
     for part in ("optimizer", "schedule"):
         if scenario.get(part) is not None:
             check_component(f"scenario.{part}", scenario[part])
     if kind != "prepare":
-        _check_targets(config["targets"], source)
+        unlabelled = _check_unlabelled(config.get("unlabelled"), source)
+        _check_targets(config["targets"], source, unlabelled)
         _check_trainer(arguments_of(config["trainer"]), kind)
 
 
-def _check_targets(targets: Any, source: str) -> None:
+def _check_unlabelled(unlabelled: Any, source: str) -> bool:
+    """Whether the stage has data without labels."""
+    for item in unlabelled or ():
+        if not isinstance(item, dict) or not isinstance(item.get("dataset"), str):
+            raise InputError(f"{source}: unlabelled is a list of {{dataset, part}}, here stands {item!r}")
+        item.setdefault("part", None)
+    return bool(unlabelled)
+
+
+def _check_targets(targets: Any, source: str, unlabelled: bool) -> None:
     needed = {"name", "dataset", "label", "kind"}
-    if not isinstance(targets, list) or not targets:
-        raise InputError(f"{source}: targets is a list with at least one target")
+    if not isinstance(targets, list) or not (targets or unlabelled):
+        raise InputError(f"{source}: targets is a list with at least one target, unless there are unlabelled data")
     for target in targets:
         if not isinstance(target, dict) or not needed <= target.keys():
             raise InputError(f"{source}: a target has {', '.join(sorted(needed))}; here stands {target!r}")

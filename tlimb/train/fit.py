@@ -10,15 +10,17 @@ from lightning import Callback
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 
-from tlimb.components.contracts import Network, Objective
+from tlimb.components.contracts import Network, Objective, Term
 from tlimb.components.scenarios import Inference, Supervised
 from tlimb.components.scenarios.evaluation import Units
+from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
 from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
-from tlimb.train.config import arguments_of, component_class, parameters_of
+from tlimb.train.config import arguments_of, component_class
 from tlimb.train.folder import write_atomic
 from tlimb.train.job import Job
-from tlimb.train.network import build_network, fill_architecture, load_encoder, read_weights
+from tlimb.train.network import build_network, fill_architecture, load_encoder, load_heads, read_weights, save_network
+from tlimb.train.randomness import reseed
 from tlimb.train.results import baselines, parameter_counts, predictions_csv
 
 CHECKPOINT_S = 30.0
@@ -33,8 +35,11 @@ def fit(job: Job) -> dict[str, Any]:
     architecture = fill_architecture(config["architecture"], _facts(module))
     network = build_network(architecture, targets, module.train_statistics, config["seed"])
     for name, folder in job.parent("weights").items():
-        load_encoder(network, read_weights(folder / WEIGHTS)[1], name)
+        stored, tensors = read_weights(folder / WEIGHTS)
+        load_encoder(network, tensors, name)
+        load_heads(network, tensors, _continued(job, stored), name)
     scenario = _scenario(job, network, module)
+    module.unlabelled_views = scenario.views
     counts = parameter_counts(network)
 
     description = {"architecture": architecture, "targets": targets, "input_shape": list(module.input_shape)}
@@ -45,6 +50,39 @@ def fit(job: Job) -> dict[str, Any]:
     )
     history = HistoryLogger(job.partial / "history.csv", continuation.start)
     trainer = _trainer(job, [selection, continuation, Progress(job.event)], [history, *_loggers(job)])
+    if trainer.max_epochs == 0:
+        selection.keep(scenario.learned)
+    else:
+        _trained(job, trainer, scenario, module, selection)
+    job.notes |= {"device": _device(trainer), "resumed_from": continuation.resumed_from}
+
+    network.load_state_dict(read_weights(selection.file)[1])
+    if scenario.finish(network, module.unlabelled_dataloader):
+        save_network(network, selection.file, description)
+    parts = []
+    metrics: dict[str, float | None] = {}
+    if targets:
+        inference = Inference(network, module.unit)
+        for part, loader in (("val", module.val_dataloader), ("test", module.test_dataloader)):
+            units, values = _tested(trainer, inference, part, loader())
+            parts.append(units)
+            metrics |= values
+    else:
+        metrics["val.loss"] = selection.best
+    write_atomic(job.partial / "predictions.csv", predictions_csv(network, parts))
+    selection.file.replace(job.partial / WEIGHTS)
+    return {
+        "metrics": metrics,
+        "monitor": scenario.monitor,
+        "best_epoch": selection.epoch + 1,
+        "epochs": history.epochs,
+        "subjects": module.subjects,
+        "parameters": counts,
+        "baselines": baselines(targets, module.volumes, scenario.monitor),
+    }
+
+
+def _trained(job: Job, trainer: lightning.Trainer, scenario: Supervised, module: Any, selection: Selection) -> None:
     job.stop.deferred = True
     try:
         trainer.fit(scenario, datamodule=module)
@@ -59,27 +97,6 @@ def fit(job: Job) -> dict[str, Any]:
         job.stop.deferred = False
     if selection.epoch < 0:
         raise InputError("no epoch was validated, so none can be chosen", "validate at least once: trainer.check_val_every_n_epoch=1")
-    job.notes |= {"device": _device(trainer), "resumed_from": continuation.resumed_from}
-
-    network.load_state_dict(read_weights(selection.file)[1])
-    inference = Inference(network, module.unit)
-    metrics: dict[str, float | None] = {}
-    parts = []
-    for part, loader in (("val", module.val_dataloader), ("test", module.test_dataloader)):
-        units, values = _tested(trainer, inference, part, loader())
-        parts.append(units)
-        metrics |= values
-    write_atomic(job.partial / "predictions.csv", predictions_csv(network, parts))
-    selection.file.replace(job.partial / WEIGHTS)
-    return {
-        "metrics": metrics,
-        "monitor": scenario.monitor,
-        "best_epoch": selection.epoch + 1,
-        "epochs": history.epochs,
-        "subjects": module.subjects,
-        "parameters": counts,
-        "baselines": baselines(targets, module.volumes, scenario.monitor),
-    }
 
 
 def evaluate(job: Job) -> dict[str, Any]:
@@ -107,7 +124,7 @@ def evaluate(job: Job) -> dict[str, Any]:
 def _connected(job: Job, targets: list[dict[str, Any]]) -> Any:
     config = job.config
     module = component_class("data", config["data"])(**arguments_of(config["data"]))
-    module.connect(targets, config["split"], job.parent("data"), config["seed"])
+    module.connect(targets, config["split"], job.parent("data"), config["seed"], config.get("unlabelled") or ())
     return module
 
 
@@ -118,13 +135,35 @@ def _facts(module: Any) -> dict[str, Any]:
 def _scenario(job: Job, network: Network, module: Any) -> Supervised:
     config = job.config
     scenario: Supervised = component_class("scenario", config["scenario"])(
-        network, _objective(job, module), module.unit, **arguments_of(config["scenario"])
+        network, _objective(job, module), module.unit, terms=_terms(job, network), **arguments_of(config["scenario"])
     )
     return scenario
 
 
-def _objective(job: Job, module: Any) -> Objective:
-    """The objective, told of the targets' weights and of how often each class occurs."""
+def _terms(job: Job, network: Network) -> dict[str, Term]:
+    """The auxiliary terms, each with random weights from a seed of its own."""
+    terms: dict[str, Term] = {}
+    for name, config in (job.config.get("auxiliaries") or {}).items():
+        reseed(job.config["seed"], "auxiliaries", name)
+        terms[name] = component_class(f"auxiliaries.{name}", config)(**arguments_of(config))
+        terms[name].connect(network)
+    return terms
+
+
+def _continued(job: Job, stored: Mapping[str, Any]) -> list[str]:
+    """The heads that go on from the parent, which must mean the same there."""
+    names = [name for parent in job.config["parents"] if parent["role"] == "weights" for name in parent.get("heads") or ()]
+    heads = {target["name"]: target for target in stored["targets"]}
+    for target in job.config["targets"]:
+        if target["name"] in names:
+            _as_trained(target, heads, job.config["name"])
+    return names
+
+
+def _objective(job: Job, module: Any) -> Objective | None:
+    """The objective, told of the targets' weights and of how often each class occurs; None where there is no target."""
+    if not job.config["targets"]:
+        return None
     config = job.config["objective"]
     cls, arguments = component_class("objective", config), arguments_of(config)
     if "weights" in parameters_of(cls):

@@ -13,8 +13,9 @@ from torch import nn
 
 from tlimb.components.architectures import CategoryHead, NumberHead
 from tlimb.components.contracts import Network
+from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError, TlimbError
-from tlimb.train.config import arguments_of, component_class, parameters_of
+from tlimb.train.config import arguments_of, component_class
 from tlimb.train.randomness import reseed
 
 FORMAT = 1
@@ -147,3 +148,17 @@ def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: 
     encoder.load_state_dict(given)
     if all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()):
         raise TlimbError(f"loading the weights of {source} changed nothing", "these are the random weights that the encoder starts from")
+
+
+def load_heads(network: Network, tensors: Mapping[str, torch.Tensor], names: Sequence[str], source: str) -> None:
+    """Start heads from those of a parent.
+
+    Raises:
+        InputError: the parent has no such head.
+    """
+    for name in names:
+        inside = f"heads.{name}."
+        given = {key.removeprefix(inside): tensor for key, tensor in tensors.items() if key.startswith(inside)}
+        if not given or name not in network.heads:
+            raise InputError(f"the weights of {source} have no head for '{name}'", "leave it out of parents.heads: a new head is made then")
+        network.heads[name].load_state_dict(given)
