@@ -3,5 +3,6 @@
 from tlimb.components.data.base import BaseDataModule
 from tlimb.components.data.crop import CropCenterDataModule
 from tlimb.components.data.slices import SliceDataModule
+from tlimb.components.data.timeseries import TimeSeriesDataModule
 
-__all__ = ["BaseDataModule", "CropCenterDataModule", "SliceDataModule"]
+__all__ = ["BaseDataModule", "CropCenterDataModule", "SliceDataModule", "TimeSeriesDataModule"]

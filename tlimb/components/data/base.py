@@ -16,6 +16,7 @@ from tlimb.catalogue.splits import ROLES, RoleName, Split, assign, select
 from tlimb.components.contracts import View
 from tlimb.components.data.batches import ArrayDataset, Batches, Rows
 from tlimb.components.data.prepared import Prepared, read_prepared
+from tlimb.components.data.reading import Volume, read_volume
 from tlimb.errors import InputError
 
 INTENSITIES = ("zscore", "zscore_all", "minmax", "percentile", "mean", "none")
@@ -52,6 +53,8 @@ class BaseDataModule(lightning.LightningDataModule):
     """
 
     LOADING: ClassVar[tuple[str, ...]] = ("batch_size", "num_workers", "n", "augment", "unlabelled_ratio")
+    RAGGED: ClassVar[bool] = False
+    """Whether rows may differ in length along their only axis; the prepared array then holds them one after the other, (time, C)."""
 
     def __init__(
         self,
@@ -96,6 +99,14 @@ class BaseDataModule(lightning.LightningDataModule):
         """Axis codes of the rows' space, such as RAS; empty where they are unknown."""
         return ""
 
+    def read(self, files: Sequence[Path]) -> Volume:
+        """One scan from its files.
+
+        Raises:
+            UnusableError: it cannot be used; says why.
+        """
+        return read_volume(files, orientation=self.orientation, spacing_mm=self.spacing_mm, intensity=self.intensity)
+
     def views(self, image: Image, fill: Image, spacing_mm: Sequence[float]) -> list[tuple[str, Image]]:
         """The rows that one image gives: a name (which slice; empty for the whole) and the array (C, space…) of each.
 
@@ -133,7 +144,7 @@ class BaseDataModule(lightning.LightningDataModule):
         self._seed = seed
         names = dict.fromkeys(str(item["dataset"]) for item in (*targets, *unlabelled))
         self._data = {name: self._opened(name, prepared) for name in names}
-        shapes = {name: data.shape for name, data in self._data.items()}
+        shapes = {name: self._shape(data) for name, data in self._data.items()}
         if len(set(shapes.values())) != 1:
             listed = "; ".join(f"{name}: {' x '.join(map(str, shape))}" for name, shape in shapes.items())
             raise InputError(
@@ -153,8 +164,8 @@ class BaseDataModule(lightning.LightningDataModule):
         for name, data in self._data.items():
             roles = assign(data.document["participants"], Split.read(split.get(name) or {}))
             rows_of: dict[str, list[int]] = {}
-            for row, participant in enumerate(data.participants):
-                rows_of.setdefault(participant, []).append(row)
+            for row in np.flatnonzero(self._usable(data)).tolist():
+                rows_of.setdefault(data.participants[row], []).append(row)
             for part in dict.fromkeys(target["part"] for target in targets if target["dataset"] == name):
                 mine = [target for target in targets if target["dataset"] == name and target["part"] == part]
                 _known_part(name, part, split)
@@ -186,7 +197,7 @@ class BaseDataModule(lightning.LightningDataModule):
         self._sessions = [session for data in self._data.values() for session in data.sessions]
         self._volume_ml = np.concatenate([data.volume_ml for data in self._data.values()])
         counts: dict[str, int] = {role: len({self._participants[row] for row in self.rows(role)}) for role in ROLES}
-        bad = sum(len(data.document["bad"]) for data in self._data.values())
+        bad = sum(len(data.document["bad"]) + int((~self._usable(data)).sum()) for data in self._data.values())
         self.subjects: dict[str, Any] = {**counts, "dropped": dropped, "bad": bad}
         if targets and unlabelled:
             self.subjects["unlabelled"] = len({self._participants[row] for row in self.unlabelled_rows})
@@ -198,7 +209,7 @@ class BaseDataModule(lightning.LightningDataModule):
 
     @property
     def spatial_dims(self) -> int:
-        """2 or 3."""
+        """1, 2 or 3."""
         return len(self.input_shape) - 1
 
     @property
@@ -290,6 +301,14 @@ class BaseDataModule(lightning.LightningDataModule):
             if view == "full" or getattr(augmentation, "weak", False):
                 image = augmentation(image)
         return image
+
+    def _shape(self, data: Prepared) -> tuple[int, ...]:
+        """(C, space…) of the batches that a prepared data set gives in training; must be equal for all data sets of a stage."""
+        return data.shape
+
+    def _usable(self, data: Prepared) -> NDArray[np.bool_]:
+        """By row of a prepared data set, whether the stage can use it."""
+        return np.ones(len(data.participants), dtype=np.bool_)
 
     def _loader(self, batches: Batches) -> DataLoader[dict[str, Any]]:
         targets = {name: torch.from_numpy(values) for name, values in self._truth.items()}

@@ -14,7 +14,7 @@ from tlimb.catalogue.listing import Dataset, Scan
 from tlimb.components.data import demo
 from tlimb.components.data.base import BaseDataModule
 from tlimb.components.data.prepared import COLUMNS, FORMAT
-from tlimb.components.data.reading import UnusableError, Volume, read_volume
+from tlimb.components.data.reading import UnusableError, Volume
 from tlimb.errors import InputError
 
 _SHOWN = 10
@@ -53,6 +53,8 @@ def prepare(
     bad = [_bad(problem.participant_id, "", problem.file, problem.message) for problem in listing.problems if problem.kind == "bad-label"]
     shapes: dict[tuple[int, ...], str] = {}
     spacings: set[tuple[float, ...]] = set()
+    frames: list[int] = []
+    flat = [0, 0]
     rows = 0
     with (out / "images.npy").open("wb") as images, (out / "index.csv").open("w", encoding="utf-8", newline="") as file:
         index = csv.writer(file, lineterminator="\n")
@@ -64,17 +66,20 @@ def prepare(
                 bad.append(_bad(scan.participant_id, scan.session, _relative(scan.images, dataset.root), str(volume)))
                 continue
             for name, view in module.views(volume.image, volume.fill, volume.spacing_mm):
-                shapes.setdefault(view.shape, scan.participant_id)
+                shape = view.shape[:1] if module.RAGGED else view.shape
+                shapes.setdefault(shape, scan.participant_id)
                 if len(shapes) == 1:
                     if rows == 0:
-                        _write_header(images, (0, *view.shape))
-                    images.write(np.ascontiguousarray(view, dtype=np.float32).tobytes())
+                        _write_header(images, (0, *shape))
+                    images.write(np.ascontiguousarray(view.T if module.RAGGED else view, dtype=np.float32).tobytes())
+                    frames.append(view.shape[-1])
                 cells = ["" if value is None else value for value in scan.labels.values()]
                 index.writerow(
                     [rows, scan.participant_id, scan.session, name, scan.group, scan.site or "", round(volume.volume_ml, 3), *cells]
                 )
                 rows += 1
             spacings.add(tuple(round(size, 3) for size in volume.spacing_mm))
+            flat = [flat[0] + volume.flat, flat[1] + bool(volume.flat)]
         if bad and module.on_bad == "error":
             raise InputError(_refusal(dataset.name, bad), "repair them, or go on without them: data …(on_bad=skip)")
         if not shapes:
@@ -82,9 +87,13 @@ def prepare(
                 f"{dataset.name}: none of its {len(listing.scans)} images can be used", f"tlimb data check {dataset.name} lists why"
             )
         if len(shapes) > 1:
-            raise InputError(_differ(dataset.name, shapes), f"give all one size, e.g. size={'x'.join(map(str, _largest(shapes)))}")
+            raise _differ(dataset.name, shapes)
         shape = next(iter(shapes))
-        _write_header(images, (rows, *shape))
+        _write_header(images, (sum(frames) if module.RAGGED else rows, *shape))
+    if module.RAGGED:
+        shape = (*shape, max(frames))
+    if flat[0]:
+        print(f"{dataset.name}: {flat[0]} channels of {flat[1]} scans are constant; they became 0")
     document = {
         "format": FORMAT,
         "dataset": dataset.name,
@@ -98,6 +107,8 @@ def prepare(
         },
         "participants": listing.groups,
         "bad": bad,
+        "flat": {"channels": flat[0], "scans": flat[1]},
+        **({"frames": frames} if module.RAGGED else {}),
         "without_image": sum(problem.kind == "participant-without-image" for problem in listing.problems),
     }
     (out / "prepared.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -109,7 +120,7 @@ def _volumes(scans: tuple[Scan, ...], module: BaseDataModule, threads: int) -> I
 
     def read(scan: Scan) -> Volume | UnusableError:
         try:
-            return read_volume(scan.images, orientation=module.orientation, spacing_mm=module.spacing_mm, intensity=module.intensity)
+            return module.read(scan.images)
         except UnusableError as reason:
             return reason
 
@@ -142,10 +153,11 @@ def _relative(files: tuple[Path, ...], root: Path) -> str:
     return ", ".join(str(file.relative_to(root)) if file.is_relative_to(root) else file.name for file in files)
 
 
-def _differ(name: str, shapes: Mapping[tuple[int, ...], str]) -> str:
-    listed = "; ".join(f"{' x '.join(map(str, shape[1:]))} ({participant})" for shape, participant in list(shapes.items())[:_SHOWN])
-    return f"{name}: the images differ in shape: {listed}"
-
-
-def _largest(shapes: Mapping[tuple[int, ...], str]) -> list[int]:
-    return [max(sizes) for sizes in zip(*(shape[1:] for shape in shapes), strict=True)]
+def _differ(name: str, shapes: Mapping[tuple[int, ...], str]) -> InputError:
+    shown = list(shapes.items())[:_SHOWN]
+    if len({shape[0] for shape in shapes}) > 1:
+        listed = "; ".join(f"{shape[0]} ({participant})" for shape, participant in shown)
+        return InputError(f"{name}: the scans differ in their number of channels or regions: {listed}", "all scans need the same")
+    listed = "; ".join(f"{' x '.join(map(str, shape[1:]))} ({participant})" for shape, participant in shown)
+    largest = [max(sizes) for sizes in zip(*(shape[1:] for shape in shapes), strict=True)]
+    return InputError(f"{name}: the images differ in shape: {listed}", f"give all one size, e.g. size={'x'.join(map(str, largest))}")

@@ -22,7 +22,7 @@ class Prepared:
     """What `prepare` wrote, without the images.
 
     Attributes:
-        images: Path of the float32 array (rows, C, space…).
+        images: Path of the float32 array (rows, C, space…); of time series (time of all rows, C).
         document: `prepared.json`.
         participants: By row.
         sessions: By row.
@@ -39,8 +39,14 @@ class Prepared:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(C, space…) of a row."""
+        """(C, space…) of a row, the longest one where they differ in length."""
         return (int(self.document["channels"]), *map(int, self.document["shape"]))
+
+    @property
+    def frames(self) -> NDArray[np.int64] | None:
+        """Time points by row; None for images."""
+        frames = self.document.get("frames")
+        return None if frames is None else np.array(frames, dtype=np.int64)
 
     def values(self, target: Mapping[str, Any]) -> NDArray[Any]:
         """The truth of a target by row: float32 numbers (NaN = missing), or int64 class indices (-1 = missing).
@@ -93,6 +99,8 @@ def read_prepared(folder: Path) -> Prepared:
         shape = np.load(prepared.images, mmap_mode="r").shape
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{prepared.images}: damaged ({error})", _AGAIN) from None
-    if shape != (len(rows), *prepared.shape):
-        raise InputError(f"{prepared.images}: damaged (its shape is {shape}, not {(len(rows), *prepared.shape)})", _AGAIN)
+    frames = prepared.frames
+    expected = (len(rows), *prepared.shape) if frames is None else (int(frames.sum()), prepared.shape[0])
+    if shape != expected:
+        raise InputError(f"{prepared.images}: damaged (its shape is {shape}, not {expected})", _AGAIN)
     return prepared

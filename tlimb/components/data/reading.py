@@ -30,16 +30,18 @@ class Volume:
     """A scan that was read.
 
     Attributes:
-        image: (C, R, A, S) float32, or (C, x, y) of a picture.
+        image: (C, R, A, S) float32, (C, x, y) of a picture, or (C, T) of time series.
         fill: What background is in `image`, (C,).
         spacing_mm: Voxel size by axis.
-        volume_ml: Foreground (> 0 in the first channel), on the grid of the file; 1 mm thick for pictures.
+        volume_ml: Foreground (> 0 in the first channel), on the grid of the file; 1 mm thick for pictures, 0 for time series.
+        flat: Channels without signal, which are 0.
     """
 
     image: Image
     fill: Image
     spacing_mm: tuple[float, ...]
     volume_ml: float
+    flat: int = 0
 
 
 def read_volume(files: Sequence[Path], *, orientation: str, spacing_mm: Sequence[float] | None, intensity: str) -> Volume:
