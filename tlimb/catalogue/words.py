@@ -7,6 +7,9 @@ _RESNET = f"{_COMPONENTS}.architectures.ResNet"
 _SLICE = f"{_COMPONENTS}.data.SliceDataModule"
 _OPTIM = "torch.optim"
 _SCHEDULE = "torch.optim.lr_scheduler"
+_ALONE = ("pretrain",)
+_BESIDE = ("semisupervise",)
+_ACROSS = ("adapt",)
 
 WORDS = (
     *(
@@ -32,6 +35,93 @@ WORDS = (
     Component("classification", "objective", f"{_COMPONENTS}.objectives.ClassificationObjective", {}, "Loss of categories"),
     Component(
         "multitask", "objective", f"{_COMPONENTS}.objectives.MultitaskObjective", {}, "Weighted sum of the losses of several targets"
+    ),
+    Component(
+        "uncertainty", "objective", f"{_COMPONENTS}.objectives.UncertaintyObjective", {}, "Sum of several losses whose weights are learned"
+    ),
+    Component(
+        "simclr",
+        "method",
+        f"{_COMPONENTS}.scenarios.SelfSupervised",
+        {},
+        "Two views of an image are more alike than views of others (SimCLR, Chen et al. 2020)",
+        auxiliary=f"{_COMPONENTS}.objectives.Contrastive",
+        verbs=_ALONE,
+    ),
+    Component(
+        "mae",
+        "method",
+        f"{_COMPONENTS}.scenarios.SelfSupervised",
+        {},
+        "Patches that the encoder does not see are drawn from the others; for ViT (MAE, He et al. 2022)",
+        auxiliary=f"{_COMPONENTS}.objectives.MaskedAutoencoder",
+        verbs=_ALONE,
+    ),
+    Component(
+        "simmim",
+        "method",
+        f"{_COMPONENTS}.scenarios.SelfSupervised",
+        {},
+        "Masked patches of an image are drawn from the rest; for any architecture (SimMIM, Xie et al. 2022)",
+        auxiliary=f"{_COMPONENTS}.objectives.MaskedImageModelling",
+        verbs=_ALONE,
+    ),
+    Component(
+        "meanteacher",
+        "method",
+        f"{_COMPONENTS}.scenarios.MeanTeacher",
+        {},
+        "A student agrees with the average of its past (Tarvainen & Valpola 2017)",
+        auxiliary=f"{_COMPONENTS}.objectives.Consistency",
+        verbs=_BESIDE,
+    ),
+    Component(
+        "fixmatch",
+        "method",
+        f"{_COMPONENTS}.scenarios.Joint",
+        {},
+        "Confident answers to weakly augmented images are labels of strongly augmented ones (FixMatch, Sohn et al. 2020)",
+        auxiliary=f"{_COMPONENTS}.objectives.PseudoLabels",
+        verbs=_BESIDE,
+        targets="category",
+    ),
+    Component(
+        "dann",
+        "method",
+        f"{_COMPONENTS}.scenarios.Joint",
+        {},
+        "Features from which the domain cannot be told (DANN, Ganin & Lempitsky 2015)",
+        auxiliary=f"{_COMPONENTS}.objectives.DomainAdversarial",
+        verbs=_ACROSS,
+    ),
+    Component(
+        "coral",
+        "method",
+        f"{_COMPONENTS}.scenarios.Joint",
+        {},
+        "Features with the same covariance in both domains (Deep CORAL, Sun & Saenko 2016)",
+        auxiliary=f"{_COMPONENTS}.objectives.Coral",
+        verbs=_ACROSS,
+    ),
+    Component(
+        "mmd",
+        "method",
+        f"{_COMPONENTS}.scenarios.Joint",
+        {},
+        "Features with the same distribution in both domains, by kernels (DAN, Long et al. 2015)",
+        auxiliary=f"{_COMPONENTS}.objectives.Mmd",
+        verbs=_ACROSS,
+    ),
+    Component(
+        "adabn",
+        "method",
+        f"{_COMPONENTS}.scenarios.AdaptiveBatchNorm",
+        {},
+        "The statistics of BatchNorm from the target domain (AdaBN, Li et al. 2016)",
+        verbs=_ACROSS,
+    ),
+    Component(
+        "elastic", "auxiliary", f"{_COMPONENTS}.objectives.ElasticPenalty", {}, "Pull towards the start weights (L2-SP, Li et al. 2018)"
     ),
     Component("trainer", "trainer", "lightning.Trainer", {}, "Lightning's Trainer"),
     Component("adam", "optimizer", f"{_OPTIM}.Adam", {}, "Adam (Kingma & Ba 2015)"),

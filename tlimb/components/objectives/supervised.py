@@ -15,8 +15,10 @@ _NUMBER_LOSSES: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae":
 class RegressionObjective(nn.Module):
     """Loss of numbers on the standardised scale: the mean over labelled rows, summed over targets.
 
+    For a head with soft labels it is the Kullback-Leibler divergence from label to prediction, sum_k q_k log(q_k / p_k).
+
     Args:
-        loss: mse (squared), mae (absolute) or huber (squared within one standard deviation, linear beyond).
+        loss: mse (squared), mae (absolute) or huber (squared within one standard deviation, linear beyond); of no effect on soft labels.
     """
 
     def __init__(self, loss: str = "mse") -> None:
@@ -26,14 +28,14 @@ class RegressionObjective(nn.Module):
         self.loss = loss
 
     def forward(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The loss of the outputs (B,) against the batch's standardised targets."""
+        """The loss of the outputs against the batch's standardised targets, or soft labels."""
         return torch.stack([self.one(output, batch["targets"][name]) for name, output in outputs.items()]).sum()
 
     def one(self, output: Tensor, target: Tensor) -> Tensor:
-        """Loss of one target, (B,) against (B,) with NaN where missing."""
-        labelled = ~target.isnan()
-        total = _NUMBER_LOSSES[self.loss](output[labelled], target[labelled].to(output.dtype), reduction="sum")
-        return total / labelled.sum().clamp(min=1)
+        """Loss of one target, (B,) against (B,), or log-probabilities (B, bins) against soft labels (B, bins); NaN where missing."""
+        rows = labelled(target)
+        loss = _NUMBER_LOSSES[self.loss] if target.ndim == 1 else F.kl_div
+        return loss(output[rows], target[rows].to(output.dtype), reduction="sum") / rows.sum().clamp(min=1)
 
 
 class ClassificationObjective(nn.Module):
@@ -67,10 +69,10 @@ class ClassificationObjective(nn.Module):
 
     def one(self, name: str, output: Tensor, target: Tensor) -> Tensor:
         """Loss of one target, logits (B, K) against (B,) with -1 where missing."""
-        labelled = target >= 0
+        rows = labelled(target)
         weights = output.new_tensor(self._weights[name]) if name in self._weights else None
-        total = F.cross_entropy(output[labelled], target[labelled], weights, reduction="sum", label_smoothing=self.label_smoothing)
-        return total / labelled.sum().clamp(min=1)
+        total = F.cross_entropy(output[rows], target[rows], weights, reduction="sum", label_smoothing=self.label_smoothing)
+        return total / rows.sum().clamp(min=1)
 
 
 class MultitaskObjective(nn.Module):
@@ -100,10 +102,17 @@ class MultitaskObjective(nn.Module):
         self.category.connect(class_counts)
 
     def forward(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The weighted sum; outputs (B,) are numbers, (B, K) logits."""
-        losses = []
-        for name, output in outputs.items():
-            target = batch["targets"][name]
-            loss = self.category.one(name, output, target) if output.ndim == 2 else self.number.one(output, target)
-            losses.append(self.weights.get(name, 1.0) * loss)
+        """The weighted sum; targets that are float are numbers, or soft labels of one; int64 are class indices."""
+        losses = [self.weights.get(name, 1.0) * self.one(name, output, batch["targets"][name]) for name, output in outputs.items()]
         return torch.stack(losses).sum()
+
+    def one(self, name: str, output: Tensor, target: Tensor) -> Tensor:
+        """Loss of one target, without its weight."""
+        return self.number.one(output, target) if target.is_floating_point() else self.category.one(name, output, target)
+
+
+def labelled(target: Tensor) -> Tensor:
+    """(B,) bool: which rows have a label; where not, numbers (B,) and rows of soft labels (B, bins) are NaN, class indices (B,) -1."""
+    if not target.is_floating_point():
+        return target >= 0
+    return ~(target if target.ndim == 1 else target[:, 0]).isnan()
