@@ -93,6 +93,8 @@ CODES = {
     "unexpected-clause": "The statement takes no such clause.",
     "unexpected-text": "The statement goes on where it should end.",
     "unknown-architecture": "No architecture of that name.",
+    "unused-label": "A label stands where images train without labels.",
+    "wrong-method": "The method is none of that statement, or not for that kind of target.",
     "unknown-argument": "The component has no such argument.",
     "unknown-augmentation": "No augmentation of that name.",
     "unknown-clause": "No clause of that name.",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("architecture", "data", "augmentation", "objective", "scenario", "method", "optimizer", "schedule", "trainer", "logger", "search")
+KINDS = ("architecture", "data", "augmentation", "objective", "auxiliary", "scenario", "method", "optimizer", "schedule", "trainer", "logger", "search")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 FILE = "datasets.yaml"
+WEIGHTS = ".weights"
+"""The key under which files of weights stand; no data set can have such a name."""
 _COMMON = frozenset({"format", "root", "labels", "family", "site"})
 _LABEL = frozenset({"column", "unit", "classes"})
 
@@ -39,12 +41,15 @@ class Datasets(Mapping[str, Dataset]):
     """Data sets by name.
 
     A broken entry is among the names; asking for it raises the `InputError` that says what is wrong with it, so that it does not disturb
-    the others. `sources` are the files read, nearest first.
+    the others. `sources` are the files read, nearest first; `weights` says where files of weights lie, by the SHA-256 of their content.
     """
 
-    def __init__(self, entries: Mapping[str, Dataset | InputError], sources: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self, entries: Mapping[str, Dataset | InputError], sources: tuple[Path, ...] = (), weights: Mapping[str, Path] | None = None
+    ) -> None:
         self._entries = dict(entries)
         self.sources = sources
+        self.weights = dict(weights or {})
 
     def __getitem__(self, name: str) -> Dataset:
         entry = self._entries[name]
@@ -83,17 +88,20 @@ def find_datasets(start: Path | None = None, explicit: Path | None = None) -> Da
         here = Path(start).resolve() if start is not None else Path.cwd()
         files = [file for folder in (here, *here.parents, user_config_path("tlimb")) if (file := folder / FILE).is_file()]
     entries: dict[str, Dataset | InputError] = {}
+    weights: dict[str, Path] = {}
     for file in files:
         for name, entry in _load(file).items():
-            if name not in entries:
+            if name == WEIGHTS:
+                weights = {str(key): file.parent / str(path) for key, path in _mapping(entry, f"{file}: {WEIGHTS}").items()} | weights
+            elif name not in entries:
                 entries[name] = _entry(name, entry, file.resolve())
     entries.setdefault("demo", _entry("demo", {"format": "demo"}, None))
-    return Datasets(entries, tuple(files))
+    return Datasets(entries, tuple(files), weights)
 
 
-def dump_datasets(datasets: Mapping[str, Dataset], names: Collection[str]) -> str:
-    """A `datasets.yaml` of these data sets that means the same from any folder and environment."""
-    document = {}
+def dump_datasets(datasets: Mapping[str, Dataset], names: Collection[str], weights: Mapping[str, Path] | None = None) -> str:
+    """A `datasets.yaml` of these data sets and files of weights that means the same from any folder and environment."""
+    document: dict[str, Any] = {WEIGHTS: {key: str(path) for key, path in weights.items()}} if weights else {}
     for name in names:
         dataset = datasets[name]
         document[name] = dict(dataset.options) if dataset.format == "demo" else {**dataset.options, "root": str(dataset.root)}

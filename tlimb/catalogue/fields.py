@@ -6,15 +6,22 @@ from typing import Any
 
 from tlimb.catalogue.components import Parameter
 from tlimb.catalogue.registry import Catalogue
+from tlimb.catalogue.weights import CHANNELS
 
 SPLIT = (
     Parameter("val", "float", 0.15, help="fraction of the subjects used for validation"),
     Parameter("test", "float", 0.15, help="fraction of the subjects held out for the test"),
     Parameter("seed", "int", 0, help="seed of the split; independent of the training seed"),
 )
+WEIGHTS = (
+    Parameter("channels", f"Literal{list(CHANNELS)}", help="what to do where the images have other channels than the weights"),
+    Parameter("allow_partial", "bool", False, help="go on though less than 95 % of the encoder is in the file"),
+    Parameter("passport", "str | None", help="a passport.yaml elsewhere than beside the file, relative to the recipe"),
+)
 NESTED = {"optimizer": "optimizer", "schedule": "schedule"}
 """Arguments of a scenario that are components themselves, and their kind."""
 LEAST = {
+    "auxiliaries.elastic.alpha": 0,
     "architecture.dropout": 0,
     "data.batch_size": 1,
     "data.n": 1,
@@ -38,6 +45,8 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
     """
     if section == "split":
         return {parameter.name: parameter for parameter in SPLIT}
+    if section == "weights":
+        return {parameter.name: parameter for parameter in WEIGHTS}
     head, _, argument = section.partition(".")
     if argument:
         kind = NESTED.get(argument)

@@ -22,7 +22,7 @@ _KEYS = (
     Key("weight_decay", "scenario.optimizer.weight_decay", "decay of weights (never of biases and norms)"),
     Key("dropout", "architecture.dropout", "dropout on the features before the heads"),
     Key("freeze", "scenario.freeze", "everything before this layer stays as it is", transfers=True),
-    Key("elastic", "scenario.elastic", "strength of the pull towards the weights the stage starts from (L2-SP)", transfers=True),
+    Key("elastic", "auxiliaries.elastic.alpha", "strength of the pull towards the weights the stage starts from (L2-SP)", transfers=True),
     Key("optimizer", "scenario.optimizer", "optimizer, e.g. adamw, sgd(momentum=0.9)"),
     Key("schedule", "scenario.schedule", "learning-rate schedule, e.g. cosine"),
     Key("patience", "scenario.patience", "epochs without improvement of the monitored metric before training stops"),
@@ -37,7 +37,7 @@ _KEYS = (
 
 KEYS = {key.word: key for key in _KEYS}
 
-SECTIONS = ("data", "architecture", "objective", "scenario", "trainer", "split", "seed")
+SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "trainer", "split", "seed", "weights")
 """Where a dotted config path may start."""
 
 
@@ -50,17 +50,19 @@ def full_path(path: str) -> str:
     return KEYS[head].path + (f".{rest}" if rest else "")
 
 
-def applies(path: str, *, trains: bool, has_weights: bool) -> bool:
+def applies(path: str, *, trains: bool, has_weights: bool, from_file: bool = False) -> bool:
     """Whether a stage has the setting at a full path.
 
-    A stage that trains nothing has data, devices and a seed; one that starts from weights has its parent's architecture; freezing and
-    elastic penalties need weights to start from.
+    A stage that trains nothing has data, devices and a seed; one that starts from another stage's weights has its architecture, while a
+    file may not say what its is; freezing and elastic penalties need weights to start from.
     """
     section = path.split(".", 1)[0]
-    if any(key.transfers and key.path == path for key in KEYS.values()):
+    if any(key.transfers and key.path == path for key in KEYS.values()) or path.startswith("auxiliaries.elastic"):
         return trains and has_weights
+    if section == "weights":
+        return from_file
     if section == "architecture":
-        return trains and not has_weights
+        return from_file or (trains and not has_weights)
     if not trains:
         return (section in ("data", "split", "seed") and path != "data.n") or path in EVALUATION_TRAINER
     return True

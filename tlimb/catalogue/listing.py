@@ -150,7 +150,7 @@ class Dataset:
         try:
             return label.read(record)
         except ValueError as error:
-            where = f"{record.file.name}:{record.line}"
+            where = record.where(label.column)
             bad[where, label.name] = Problem("bad-label", participant, where, f"{where}: {participant}, {label.name}: {error}")
             return None
 

@@ -1,7 +1,7 @@
 """The catalogue as one value: components by kind and word, their parameters read from the committed signatures."""
 
-import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tlimb.catalogue.components import Component, Parameter
+from tlimb.catalogue.spelling import nearest as nearest
+from tlimb.catalogue.weights import WeightsFile, find_weights
 from tlimb.catalogue.words import WORDS
 from tlimb.errors import InputError
 
@@ -22,6 +24,8 @@ class Catalogue:
 
     components: Mapping[tuple[str, str], Component]
     signatures: Mapping[str, Mapping[str, Any]]
+    folder: Path = Path()
+    """Where the relative paths of a recipe start."""
 
     def words(self, kind: str) -> list[str]:
         """All words of a kind, in the catalogue's order."""
@@ -39,6 +43,21 @@ class Catalogue:
     def parameters(self, class_path: str) -> tuple[Parameter, ...] | None:
         """Parameters of a class, or None for a class without a recorded signature."""
         return _parameters(self.signatures, class_path)
+
+    def weights(self, written: str, passport: str | None = None) -> WeightsFile:
+        """The file of weights that a recipe names.
+
+        Raises:
+            InputError: it is not there, or its passport is wrong.
+        """
+        return find_weights(self._path(written), self._path(passport) if passport else None)
+
+    def _path(self, written: str) -> Path:
+        return Path(os.path.normpath(self.folder / Path(written).expanduser()))
+
+    def views(self, class_path: str) -> tuple[str, ...]:
+        """Views of unlabelled images that a term of the loss needs."""
+        return tuple(self.signatures.get(class_path, {}).get("views", ()))
 
     def loading(self, class_path: str) -> tuple[str, ...]:
         """Arguments of a DataModule that say how to load; all its others shape the prepared array."""
@@ -76,16 +95,12 @@ def _plugins() -> Iterable[Component]:
             yield replace(entry, owner=point.dist.name if point.dist else point.value)
 
 
+def load_catalogue(folder: Path | None = None) -> Catalogue:
+    """The catalogue of this installation, for recipes in a folder: the built-in words and those of installed plug-ins."""
+    return _installed() if folder is None else replace(_installed(), folder=folder)
+
+
 @cache
-def load_catalogue() -> Catalogue:
-    """The catalogue of this installation: the built-in words and those of installed plug-ins."""
+def _installed() -> Catalogue:
     signatures = json.loads((Path(__file__).parent / "signatures.json").read_text(encoding="utf-8"))
     return build([*WORDS, *_plugins()], signatures)
-
-
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate a user most likely meant, or None."""
-    options = list(candidates)
-    lowered = {option.lower(): option for option in reversed(options)}
-    found = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[found[0]] if found else None

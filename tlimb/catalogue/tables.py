@@ -2,39 +2,39 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from tlimb.catalogue.spelling import did_you_mean as did_you_mean
 from tlimb.errors import InputError
 
 MISSING = frozenset({"", "n/a", "na", "nan", "null", "-"})
 _SEX = ({"f", "female"}, {"m", "male"})
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"did you mean 'age'? known: age, sex"`` for a mistyped word."""
-    names = sorted(known)
-    folded = {name.casefold(): name for name in names}
-    near = get_close_matches(word.casefold(), folded, n=1)
-    guess = f"did you mean '{folded[near[0]]}'? " if near else ""
-    return f"{guess}known: {', '.join(names) or 'none'}"
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a table: where it stands and its cells by column."""
+    """One row of a table: where it stands and its cells by column; what it lacks is looked up in `rest`, a row of another table."""
 
     file: Path
     line: int
     values: Mapping[str, str]
+    rest: "Record | None" = None
 
     def get(self, column: str) -> str:
         """The stripped cell, empty when it is missing (see `MISSING`)."""
         text = self.values.get(column, "").strip()
-        return "" if text.casefold() in MISSING else text
+        if text.casefold() not in MISSING:
+            return text
+        return self.rest.get(column) if self.rest else ""
+
+    def where(self, column: str) -> str:
+        """File and line of the cell, for messages."""
+        if self.rest and column not in self.values:
+            return self.rest.where(column)
+        return f"{self.file.name}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +46,38 @@ class Table:
     records: tuple[Record, ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, keep: Callable[[str], bool] | None = None) -> Table:
     """Read a table; ``.tsv`` is tab-separated, any other file by the separator of its first line (comma, semicolon or tab).
+
+    Args:
+        path: The file.
+        keep: Which columns to keep; all if none. A table of half a million rows and thousands of columns needs it.
 
     Raises:
         InputError: the file is absent, empty, not UTF-8, has an unnamed or repeated column or a row with too many cells.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=first.count)
+            return _read(path, csv.reader(file, delimiter=separator), keep)
     except OSError as error:
         raise InputError(f"{path}: the table cannot be read ({error.strerror})", "correct the path in datasets.yaml") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: the table is not UTF-8", "save it as UTF-8") from None
-    first = text.split("\n", 1)[0]
-    separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=separator)
+    except csv.Error as error:
+        raise InputError(f"{path}: the table cannot be read ({error})", "look for a stray quote") from None
+
+
+def _read(path: Path, reader: Any, keep: Callable[[str], bool] | None) -> Table:
     columns = tuple(name.strip() for name in next(reader, []))
     if not columns or not any(columns):
         raise InputError(f"{path}: the table is empty", "its first line must name the columns")
     if len(set(columns)) < len(columns):
         repeated = next(name for name in columns if columns.count(name) > 1)
         raise InputError(f"{path}:1: column '{repeated}' stands twice", "rename one of the two")
+    places = [(place, name) for place, name in enumerate(columns) if keep is None or keep(name)]
     records = []
     for cells in reader:
         if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
@@ -74,8 +85,9 @@ def read_table(path: Path) -> Table:
                 f"{path}:{reader.line_num}: {len(cells)} cells, but {len(columns)} columns", "look for a stray separator or missing quotes"
             )
         if any(cell.strip() for cell in cells):
-            records.append(Record(path, reader.line_num, dict(zip(columns, cells, strict=False))))
-    return Table(path, columns, tuple(records))
+            values = {name: cells[place] for place, name in places if place < len(cells)}
+            records.append(Record(path, reader.line_num, values))
+    return Table(path, tuple(name for _, name in places), tuple(records))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class Label:
     """What a column of the table says about a participant.
 
     A number is in `unit`; a category is one of `classes`, whose order is the class index. `codes` says which class a cell of the table
-    means.
+    means, `missing` the cells that mean nothing.
     """
 
     name: str
@@ -92,6 +104,7 @@ class Label:
     unit: str | None = None
     classes: tuple[str, ...] | None = None
     codes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    missing: frozenset[str] = frozenset()
 
     def read(self, record: Record) -> float | str | None:
         """The value in a row; None where it is missing.
@@ -100,7 +113,7 @@ class Label:
             ValueError: the cell is neither missing nor a number or class of this label; says so.
         """
         text = record.get(self.column)
-        if not text:
+        if not text or code_of(text) in self.missing:
             return None
         if self.kind == "number":
             number = as_number(text)
@@ -131,15 +144,16 @@ def define_label(name: str, spec: Mapping[str, Any], records: Iterable[Record], 
     Raises:
         InputError: `classes` has fewer than two classes or uses a code twice.
     """
-    column, unit, classes = str(spec.get("column", name)), spec.get("unit"), spec.get("classes")
+    column, unit, classes, given = str(spec.get("column", name)), spec.get("unit"), spec.get("classes"), spec.get("missing")
+    missing = frozenset(code_of(code) for code in ([] if given is None else given if isinstance(given, list) else [given]))
     if classes is not None:
         codes = _codes(classes, place)
-        return Label(name, column, "category", None, tuple(dict.fromkeys(codes.values())), codes)
-    values = distinct(text for record in records if (text := record.get(column)))
+        return Label(name, column, "category", None, tuple(dict.fromkeys(codes.values())), codes, missing)
+    values = distinct(text for record in records if (text := record.get(column)) and code_of(text) not in missing)
     numbers = sum(as_number(text) is not None for text in values)
     if unit is not None or 2 * numbers >= len(values):
-        return Label(name, column, "number", None if unit is None else str(unit))
-    return Label(name, column, "category", None, tuple(values), {code_of(value): value for value in values})
+        return Label(name, column, "number", None if unit is None else str(unit), missing=missing)
+    return Label(name, column, "category", None, tuple(values), {code_of(value): value for value in values}, missing)
 
 
 def distinct(cells: Iterable[str]) -> list[str]:

@@ -12,7 +12,8 @@ class Verb:
 
     `form` is the start symbol of its grammar. For training statements: `clauses` are those that may follow, `required` those that
     must, `scenario` the catalogue word of the scenario that it runs (a method given by `via` replaces it), `trains` whether
-    weights change, `continues` whether it goes on from the nearest training statement above when it has no `from`.
+    weights change, `continues` whether it goes on from the nearest training statement above when it has no `from`, `keeps_heads` whether
+    it goes on with the heads too.
     """
 
     word: str
@@ -25,6 +26,7 @@ class Verb:
     scenario: str | None = None
     trains: bool = False
     continues: bool = False
+    keeps_heads: bool = False
 
 
 _VERBS = (
@@ -100,6 +102,7 @@ _VERBS = (
         architecture="optional",
         trains=True,
         continues=True,
+        keeps_heads=True,
     ),
     Verb(
         "adapt",
@@ -111,6 +114,7 @@ _VERBS = (
         architecture="optional",
         trains=True,
         continues=True,
+        keeps_heads=True,
     ),
     Verb(
         "evaluate",

@@ -75,6 +75,8 @@ def describe(class_path: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"help": HELP.get(class_path) or _first_sentence(document), "parameters": parameters}
     if hasattr(cls, "LOADING"):
         entry["loading"] = list(cls.LOADING)
+    if isinstance(getattr(cls, "views", None), tuple):
+        entry["views"] = list(cls.views)
     return entry
 
 

@@ -1,34 +1,46 @@
 """A checked recipe -> the stage graph: every variant walked through its steps, equal work found once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tlimb.catalogue.listing import Dataset
-from tlimb.catalogue.metrics import DEFAULT, METRICS, split_metric
+from tlimb.catalogue.metrics import METRICS, split_metric
 from tlimb.catalogue.registry import Catalogue
-from tlimb.catalogue.splits import Role, assign, select
+from tlimb.catalogue.splits import ROLES, Role, RoleName, assign, select
 from tlimb.catalogue.splits import Split as SplitRule
-from tlimb.configs.desugar import prepare_config, stage_config
+from tlimb.configs.desugar import data_config, monitor, prepare_config, stage_config
+from tlimb.configs.weights import weights_config, weights_file, weights_warnings
 from tlimb.errors import Diagnostic, InputError, RecipeError, Span
-from tlimb.recipe.tree import About, Rank, Recipe, plain
+from tlimb.recipe.tree import About, Rank, Recipe, Target, file_source, plain
 from tlimb.stages.digest import digest
 from tlimb.stages.graph import Rank as RankRule
 from tlimb.stages.graph import Run, Stage, StageGraph, Variant
 from tlimb.stages.leakage import Use, overlap
 from tlimb.stages.plan import Setting, Step, parts, steps
-from tlimb.stages.sweep import Axis, axes, points, seeds, settings
+from tlimb.stages.search import Search, drawn, round_size, size
+from tlimb.stages.search import seed as search_seed
+from tlimb.stages.search import statement as search_statement
+from tlimb.stages.sweep import Axis, Point, axes, points, seeds, settings
 
 
 def build(
-    recipe: Recipe, name: str, catalogue: Catalogue, datasets: Mapping[str, Dataset], overrides_from: int | None = None
+    recipe: Recipe,
+    name: str,
+    catalogue: Catalogue,
+    datasets: Mapping[str, Dataset],
+    overrides_from: int | None = None,
+    trials: Sequence[Point] = (),
 ) -> StageGraph:
     """The stage graph of a recipe that `check` found right; `set` statements from `overrides_from` on win over `with`.
+
+    Args:
+        trials: Of a search, the points that have been asked for; those of its first round are known without.
 
     Raises:
         RecipeError: what only the data can tell: a role without subjects, an evaluation subject seen upstream.
     """
-    return _Builder(recipe, name, catalogue, datasets, overrides_from).build()
+    return _Builder(recipe, name, catalogue, datasets, overrides_from, tuple(trials)).build()
 
 
 @dataclass(slots=True)
@@ -38,6 +50,7 @@ class _Builder:
     catalogue: Catalogue
     datasets: Mapping[str, Dataset]
     overrides_from: int | None = None
+    trials: tuple[Point, ...] = ()
     stages: dict[str, Stage] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     memo: dict[Any, Stage] = field(default_factory=dict)
@@ -52,7 +65,8 @@ class _Builder:
         leaves = tuple(step.name for step in todo if step.verb.trains and step.name not in continued)
         binding = {step.name: self._axes_of(step, by_name, grid) for step in todo}
         variants: list[Variant] = []
-        for point in points(grid):
+        chosen = self._points(grid)
+        for point in chosen:
             runs = []
             for seed in seeds(self.recipe):
                 made: dict[str, Stage] = {}
@@ -64,43 +78,64 @@ class _Builder:
                 runs.append(Run(seed, {step: stage.digest for step, stage in made.items()}, leaves))
             needed = dict.fromkeys(d for run in runs for s in run.stages.values() for d in (*self.stages[s].parents, s))
             variants.append(Variant(f"v{len(variants) + 1}", settings(grid, point, self.recipe.text), tuple(runs), tuple(needed)))
-        ordered = sorted(self.stages.values(), key=lambda stage: stage.kind != "prepare")
+        ordered = sorted(self.stages.values(), key=lambda stage: stage.kind not in ("prepare", "weights"))
         rank = self._rank(self.stages[variants[-1].runs[-1].stages[leaves[-1]]])
-        return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings))
+        searched = tuple(name for name, bound in binding.items() if bound)
+        search = self._search(grid, chosen, rank, searched)
+        return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings), search)
+
+    def _points(self, grid: tuple[Axis, ...]) -> tuple[Point, ...]:
+        """The whole grid; where the recipe searches, the trials given, or those of the first round."""
+        asked = search_statement(self.recipe)
+        if asked is None:
+            return tuple(points(grid))
+        trials = self._count(grid)
+        return self.trials or drawn(grid, search_seed(self.recipe), (), round_size(asked, trials))
+
+    def _search(self, grid: tuple[Axis, ...], known: tuple[Point, ...], rank: RankRule, steps: tuple[str, ...]) -> Search | None:
+        asked = search_statement(self.recipe)
+        if asked is None:
+            return None
+        trials = self._count(grid)
+        if asked.trials and trials < asked.trials:
+            self.warnings.append(f"the axes have {trials} points, so the search has {trials} trials, not {asked.trials}")
+        metric = asked.metric or rank.metric
+        direction = rank.direction if metric == rank.metric else METRICS[split_metric(metric)[2]].direction
+        return Search(asked.method, trials, round_size(asked, trials), search_seed(self.recipe), metric, direction, grid, known, steps)
+
+    def _count(self, grid: tuple[Axis, ...]) -> int:
+        """How many trials the search has: as many as it asks for and there are points."""
+        asked = search_statement(self.recipe)
+        assert asked is not None
+        assert asked.trials is not None
+        return int(min(asked.trials, size(grid)))
 
     def _axes_of(self, step: Step, by_name: Mapping[str, Step], grid: tuple[Axis, ...]) -> tuple[int, ...]:
         """The axes that a step or any step upstream of it depends on."""
         chain: list[Step] = [step]
         while chain[-1].parent is not None:
             chain.append(by_name[chain[-1].parent])
-        return tuple(
-            index
-            for index, axis in enumerate(grid)
-            if any(axis.binds(link.name, trains=link.verb.trains, has_weights=link.parent is not None) for link in chain)
-        )
+        return tuple(index for index, axis in enumerate(grid) if any(_binds(axis, link) for link in chain))
 
     def _stage(
         self,
         step: Step,
         grid: tuple[Axis, ...],
-        point: tuple[int, ...],
+        point: Point,
         seed: int,
         made: Mapping[str, Stage],
         splits: Mapping[str, Mapping[str, Any]],
         about: Mapping[str, Any],
     ) -> Stage:
-        has_weights = step.parent is not None
         swept: tuple[Setting, ...] = tuple(
-            (axis.path, axis.values[index])
-            for axis, index in zip(grid, point, strict=True)
-            if axis.binds(step.name, trains=step.verb.trains, has_weights=has_weights)
+            (axis.path, axis.value(choice)) for axis, choice in zip(grid, point, strict=True) if _binds(axis, step)
         )
         chosen = (*step.settings, *swept)
         parents = []
-        for name in dict.fromkeys(target.dataset for target in step.targets):
+        for name in dict.fromkeys(target.dataset for target in step.used):
             prepared = self._add(prepare_config(step, self.datasets[name], self.catalogue, chosen))
             parents.append({"role": "data", "name": name, "digest": prepared.digest})
-        parent = made[step.parent] if step.parent is not None else None
+        parent = made[step.parent] if step.parent is not None else self._read_file(step, chosen) if step.file is not None else None
         if parent is not None:
             parents.append({"role": "weights", "name": parent.name, "digest": parent.digest})
         config = stage_config(
@@ -116,6 +151,21 @@ class _Builder:
         )
         return self._add(config)
 
+    def _read_file(self, step: Step, chosen: tuple[Setting, ...]) -> Stage:
+        """The stage that reads the file of weights a step starts from."""
+        data, dataset = data_config(step, self.catalogue, chosen), self.datasets[step.targets[0].dataset]
+        try:
+            file = weights_file(step, chosen, self.catalogue)
+            config = weights_config(step, file, chosen, catalogue=self.catalogue, data=data, dataset=dataset)
+        except InputError as error:
+            source = file_source(step.statement)
+            assert source is not None
+            raise RecipeError([Diagnostic("unknown-source", source.span, error.message, error.hint)]) from error
+        for warning in weights_warnings(step, file, catalogue=self.catalogue, data=data, dataset=dataset):
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+        return self._add(config)
+
     def _add(self, config: dict[str, Any]) -> Stage:
         address = digest(config)
         if address not in self.stages:
@@ -128,19 +178,20 @@ class _Builder:
         for statement in self.recipe.statements:
             if isinstance(statement, Rank):
                 return RankRule(statement.metric, METRICS[split_metric(statement.metric)[2]].direction)
-        targets = leaf.config["targets"]
-        metric = DEFAULT[targets[0]["kind"]]
-        return RankRule(f"val.{metric}" if len(targets) == 1 else f"val.{targets[0]['name']}.{metric}", METRICS[metric].direction)
+        if (asked := search_statement(self.recipe)) and asked.metric:
+            return RankRule(asked.metric, METRICS[split_metric(asked.metric)[2]].direction)
+        metric = monitor(leaf.config["targets"])
+        return RankRule(metric, "min" if metric == "val.loss" else METRICS[metric.rpartition(".")[2]].direction)
 
     # ------------------------------------------------------------------ subjects
     def _splits(self, todo: tuple[Step, ...]) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Role]]]:
         """The split of every data set and each subject's role. A data set that no stage trains on is all test."""
         given = parts(self.recipe)
-        trained = {target.dataset for step in todo if step.verb.trains for target in step.targets}
+        trained = {target.dataset for step in todo if step.verb.trains for target in step.used}
         rules: dict[str, Mapping[str, Any]] = {}
         roles: dict[str, Mapping[str, Role]] = {}
         overrides = {path.removeprefix("split."): plain(value) for path, value in todo[0].settings if path.startswith("split.")}
-        for name in dict.fromkeys(target.dataset for step in todo for target in step.targets):
+        for name in dict.fromkeys(target.dataset for step in todo for target in step.used):
             listed = given.get(name, () if name in trained else (("test", 1.0),))
             try:
                 rule = SplitRule(listed, **overrides)
@@ -151,17 +202,20 @@ class _Builder:
         return rules, roles
 
     def _span(self, todo: tuple[Step, ...], dataset: str) -> Span:
-        return next(target.dataset_span for step in todo for target in step.targets if target.dataset == dataset)
+        return next(target.dataset_span for step in todo for target in step.used if target.dataset == dataset)
 
     def _check_subjects(self, todo: tuple[Step, ...], by_name: Mapping[str, Step], roles: Mapping[str, Mapping[str, Role]]) -> None:
         found: list[Diagnostic] = []
         for step in todo:
+            for target in step.unlabelled:
+                roles_needed: tuple[RoleName, ...] = ("train",) if step.targets else ("train", "val")
+                found.extend(self._empty_roles(step, target, roles[target.dataset], roles_needed))
             for target in step.targets:
-                found.extend(self._empty_roles(step, target.dataset, target.part, target.label, target.span, roles[target.dataset]))
+                found.extend(self._empty_roles(step, target, roles[target.dataset], ROLES if step.verb.trains else ("test",)))
                 tested = Use(self.datasets[target.dataset], target.part, roles[target.dataset])
                 link: Step | None = step
                 while link is not None:
-                    for other in link.targets:
+                    for other in link.used:
                         if link.verb.trains:
                             seen = Use(self.datasets[other.dataset], other.part, roles[other.dataset])
                             found.extend(self._overlap(step, link, overlap(seen, tested), target.span))
@@ -179,13 +233,11 @@ class _Builder:
         hint = 'split both data sets the same way, or waive with: allow overlap "reason" (printed in every report)'
         return [Diagnostic("leakage", span, message, hint)]
 
-    def _empty_roles(
-        self, step: Step, dataset: str, part: str | None, label: str | None, span: Span, roles: Mapping[str, Role]
-    ) -> list[Diagnostic]:
+    def _empty_roles(self, step: Step, target: Target, roles: Mapping[str, Role], needed: Sequence[RoleName]) -> list[Diagnostic]:
+        dataset, part, label = target.dataset, target.part, target.label
         scans = self.datasets[dataset].listing().scans
         usable = {scan.participant_id for scan in scans if label is None or scan.labels.get(label) is not None}
-        needed = ("train", "val", "test") if step.verb.trains else ("test",)
-        counts = {role: len(select(roles, part, role, among=usable)) for role in needed}  # type: ignore[arg-type]
+        counts = {role: len(select(roles, part, role, among=usable)) for role in needed}
         missing = [role for role, count in counts.items() if not count]
         if not missing:
             return []
@@ -193,4 +245,10 @@ class _Builder:
         told = ", ".join(f"{count} {role}" for role, count in counts.items())
         message = f"'{step.name}' has no {' and no '.join(missing)} subjects in {where} ({told})"
         hint = f"divide it by counts, e.g. split {dataset} into train 12, val 4, test 4, or set split.val = 0.2"
-        return [Diagnostic("no-subjects", span, message, hint)]
+        return [Diagnostic("no-subjects", target.span, message, hint)]
+
+
+def _binds(axis: Axis, step: Step) -> bool:
+    """Whether an axis sets something of a step."""
+    from_file = step.file is not None
+    return axis.binds(step.name, trains=step.verb.trains, has_weights=from_file or step.parent is not None, from_file=from_file)

@@ -8,7 +8,14 @@ from tlimb.recipe.tree import Component, Value, plain
 
 ComponentConfig = dict[str, Any]
 
-KIND_AT = {"architecture": "architecture", "scenario.optimizer": "optimizer", "scenario.schedule": "schedule", "trainer.logger": "logger"}
+KIND_AT = {
+    "architecture": "architecture",
+    "objective": "objective",
+    "scenario": "method",
+    "scenario.optimizer": "optimizer",
+    "scenario.schedule": "schedule",
+    "trainer.logger": "logger",
+}
 """Paths whose value is itself a component, and the kind its word is looked up in."""
 
 

@@ -1,7 +1,7 @@
 """One step of a recipe -> its stage config: defaults, then the recipe's settings, then what follows from the data."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from tlimb.catalogue.listing import Dataset
@@ -17,6 +17,11 @@ FORMAT = 1
 DEFAULT_DATA = Component("crop_center", (), Span(0, 0), Span(0, 0))
 OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.001, "weight_decay": 0.01}}
 EPOCHS = 10
+AUGMENT = ("flip", "affine", "gamma", "noise", "cutout")
+SERIES_AUGMENT = ("noise", "cutout")
+"""What makes views of an image, or of time series, where a method needs them and the recipe does not say."""
+ELASTIC = "tlimb.components.objectives.ElasticPenalty"
+STATISTICS_ONLY = "tlimb.components.scenarios.AdaptiveBatchNorm"
 PER_EPOCH = {"torch.optim.lr_scheduler.CosineAnnealingLR": "T_max", "torch.optim.lr_scheduler.LinearLR": "total_iters"}
 """Schedules that last as long as the training unless told otherwise, and the argument that says how long."""
 
@@ -25,7 +30,7 @@ Config = dict[str, Any]
 
 def prepare_config(step: Step, dataset: Dataset, catalogue: Catalogue, settings: Iterable[Setting]) -> Config:
     """The stage that decodes a data set once for the DataModule of a step: only the arguments that shape the array."""
-    data = _data(step, catalogue, settings)
+    data = data_config(step, catalogue, settings)
     loading = catalogue.loading(data["class_path"])
     data["init_args"] = {key: value for key, value in data["init_args"].items() if key not in loading}
     return {
@@ -60,7 +65,9 @@ def stage_config(
         parent: Config of the stage whose network it continues, or None.
     """
     targets = [_target(target, datasets[target.dataset].labels[target.label]) for target in _labelled(step, datasets, parent)]
-    data = _data(step, catalogue, settings)
+    unlabelled = [{"dataset": target.dataset, "part": target.part} for target in step.unlabelled]
+    named = list(dict.fromkeys(str(item["dataset"]) for item in (*targets, *unlabelled)))
+    data = data_config(step, catalogue, settings)
     config: Config = {
         "tlimb": FORMAT,
         "kind": "fit" if step.verb.trains else "evaluate",
@@ -68,33 +75,37 @@ def stage_config(
         "seed": 0,
         "parents": parents,
         "targets": targets,
-        "split": {name: copy.deepcopy(splits[name]) for name in dict.fromkeys(target["dataset"] for target in targets)},
+        **({"unlabelled": unlabelled} if unlabelled else {}),
+        "split": {name: copy.deepcopy(splits[name]) for name in named},
         "data": data,
-        "architecture": _architecture(step, catalogue, data, datasets[targets[0]["dataset"]], parent),
+        "architecture": _architecture(step, catalogue, data, datasets[named[0]], parent),
     }
     if step.verb.trains:
-        config["objective"] = _objective(targets)
-        monitor = DEFAULT[targets[0]["kind"]]
-        scenario = catalogue.components["scenario", step.verb.scenario or ""]
-        config["scenario"] = {
-            "class_path": scenario.class_path,
-            "init_args": {
-                **scenario.arguments,
-                "monitor": f"val.{monitor}" if len(targets) == 1 else f"val.{targets[0]['name']}.{monitor}",
-                "optimizer": copy.deepcopy(OPTIMIZER),
-            },
-        }
+        if targets:
+            config["objective"] = _objective(targets)
+        config |= _method(step, settings, catalogue)
+        config["scenario"]["init_args"] |= {"monitor": monitor(targets), "optimizer": copy.deepcopy(OPTIMIZER)}
+        _continue_heads(config, step, parent)
     config["trainer"] = {"class_path": "lightning.Trainer", "init_args": {"max_epochs": EPOCHS} if step.verb.trains else {}}
     # A component replaces its arguments, so it comes before the settings of single fields.
     for path, value in sorted(settings, key=lambda setting: setting[0].count(".")):
-        _apply(config, path, converted(catalogue, path, value), catalogue)
+        apply(config, path, converted(catalogue, path, value))
     config["seed"] += seed
-    _finish(config)
+    _finish(config, {path for path, _ in settings}, catalogue)
     config["about"] = dict(about)
     return config
 
 
-def _apply(config: Config, path: str, value: Any, catalogue: Catalogue) -> None:
+def apply(config: Config, path: str, value: Any) -> None:
+    """Give a stage's config one of its settings."""
+    if path.startswith("weights.") or path == "scenario":
+        return  # of the stage that reads the file, and chosen before
+    if (
+        path.partition(".")[0] in ("objective", "auxiliaries")
+        and path.partition(".")[0] not in config
+        and not path.endswith("elastic.alpha")
+    ):
+        return  # a stage without labels has no objective, one without terms none of their fields
     if path == "architecture":
         shared = {
             key: config["architecture"]["init_args"][key]
@@ -114,8 +125,46 @@ def _apply(config: Config, path: str, value: Any, catalogue: Catalogue) -> None:
         assign(config, path, value)
 
 
-def _finish(config: Config) -> None:
+def monitor(targets: Sequence[Mapping[str, Any]]) -> str:
+    """The validation metric of a stage with these targets that its best epoch is chosen by; its loss where it has no targets."""
+    if not targets:
+        return "val.loss"
+    metric = DEFAULT[targets[0]["kind"]]
+    return f"val.{metric}" if len(targets) == 1 else f"val.{targets[0]['name']}.{metric}"
+
+
+def _method(step: Step, settings: Iterable[Setting], catalogue: Catalogue) -> Config:
+    """The scenario, and the auxiliary term that a method brings: its arguments go to the one that has them."""
+    if step.method is None:
+        entry = catalogue.components["scenario", step.verb.scenario or ""]
+        return {"scenario": {"class_path": entry.class_path, "init_args": dict(entry.arguments)}}
+    swept = [value for path, value in settings if path == "scenario" and isinstance(value, Component)]
+    method = swept[-1] if swept else step.method
+    found = catalogue.find("method", method.name)
+    config = instantiate(catalogue, "method", method)
+    if found is None or found.auxiliary is None:
+        return {"scenario": config}
+    of_term = {parameter.name for parameter in catalogue.parameters(found.auxiliary) or ()}
+    given = config["init_args"]
+    term = {"class_path": found.auxiliary, "init_args": {name: value for name, value in given.items() if name in of_term}}
+    scenario = {**config, "init_args": {name: value for name, value in given.items() if name not in of_term}}
+    return {"auxiliaries": {found.word.rpartition(".")[2]: term}, "scenario": scenario}
+
+
+def _continue_heads(config: Config, step: Step, parent: Mapping[str, Any] | None) -> None:
+    """A stage that goes on with the same task on other images keeps the heads that mean the same."""
+    if parent is None or not step.verb.keeps_heads:
+        return
+    known = {target["name"]: (target["kind"], target["classes"]) for target in parent["targets"]}
+    heads = [target["name"] for target in config["targets"] if known.get(target["name"]) == (target["kind"], target["classes"])]
+    if heads:
+        config["parents"] = [{**entry, "heads": heads} if entry["role"] == "weights" else entry for entry in config["parents"]]
+
+
+def _finish(config: Config, given: Collection[str], catalogue: Catalogue) -> None:
     """What follows from the other settings."""
+    _finish_elastic(config, given)
+    _finish_method(config, given, catalogue)
     scenario = config.get("scenario", {}).get("init_args", {})
     schedule = scenario.get("schedule")
     if schedule and (argument := PER_EPOCH.get(schedule["class_path"])):
@@ -124,7 +173,34 @@ def _finish(config: Config) -> None:
         del scenario["freeze"]
 
 
-def _data(step: Step, catalogue: Catalogue, settings: Iterable[Setting]) -> Config:
+def _finish_elastic(config: Config, given: Collection[str]) -> None:
+    """The pull towards the start weights; weight decay would pull to zero at the same time."""
+    term = config.get("auxiliaries", {}).get("elastic")
+    if term is None or "class_path" in term:
+        return
+    if term.get("alpha") is None:
+        del config["auxiliaries"]["elastic"]
+        return
+    config["auxiliaries"]["elastic"] = {"class_path": ELASTIC, "init_args": term}
+    if not {"scenario.optimizer", "scenario.optimizer.weight_decay"} & set(given):
+        config["scenario"]["init_args"]["optimizer"]["init_args"]["weight_decay"] = 0.0
+
+
+def _finish_method(config: Config, given: Collection[str], catalogue: Catalogue) -> None:
+    """Augmentations where a method compares views of an image; no epochs where only statistics of a trained network are to change."""
+    views = max((catalogue.views(term["class_path"]) for term in config.get("auxiliaries", {}).values()), key=len, default=())
+    if len(views) > 1 and "augment" not in config["data"]["init_args"]:
+        dims = next((c.spatial_dims for c in catalogue.components.values() if c.class_path == config["data"]["class_path"]), None)
+        words = [Component(word, (), Span(0, 0), Span(0, 0)) for word in (SERIES_AUGMENT if dims == 1 else AUGMENT)]
+        config["data"]["init_args"]["augment"] = [instantiate(catalogue, "augmentation", word) for word in words]
+    continued = {head for parent in config["parents"] for head in parent.get("heads", ())}
+    trained = {target["name"] for target in config["targets"]} <= continued
+    if trained and "trainer.max_epochs" not in given and config.get("scenario", {}).get("class_path") == STATISTICS_ONLY:
+        config["trainer"]["init_args"]["max_epochs"] = 0
+
+
+def data_config(step: Step, catalogue: Catalogue, settings: Iterable[Setting]) -> Config:
+    """The DataModule of a step, as its settings make it."""
     config = {"data": instantiate(catalogue, "data", step.data or DEFAULT_DATA)}
     if step.augment:
         config["data"]["init_args"]["augment"] = [instantiate(catalogue, "augmentation", component) for component in step.augment]
@@ -138,15 +214,18 @@ def _architecture(step: Step, catalogue: Catalogue, data: Config, dataset: Datas
     if parent is not None:
         return copy.deepcopy(dict(parent["architecture"]))
     assert step.architecture is not None
-    config = instantiate(catalogue, "architecture", step.architecture)
+    return fitted_to_data(instantiate(catalogue, "architecture", step.architecture), catalogue, data, dataset)
+
+
+def fitted_to_data(config: Config, catalogue: Catalogue, data: Config, dataset: Dataset) -> Config:
+    """An architecture with the channels and dimensions of the data, where it takes them and does not say otherwise."""
     entry = next((c for c in catalogue.components.values() if c.kind == "data" and c.class_path == data["class_path"]), None)
     inferred: dict[str, Any] = {"in_channels": dataset.channels}
     if entry and entry.spatial_dims:
         inferred["spatial_dims"] = entry.spatial_dims
     known = catalogue.parameters(config["class_path"])
     names = {parameter.name for parameter in known} if known else set()
-    config["init_args"] = {**{key: value for key, value in inferred.items() if key in names}, **config["init_args"]}
-    return config
+    return {**config, "init_args": {**{key: value for key, value in inferred.items() if key in names}, **config["init_args"]}}
 
 
 def _labelled(step: Step, datasets: Mapping[str, Dataset], parent: Mapping[str, Any] | None) -> list[Any]:

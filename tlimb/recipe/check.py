@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
 from tlimb.catalogue.keys import KEYS, SECTIONS, applies, full_path
@@ -34,6 +35,7 @@ from tlimb.recipe.tree import (
     Training,
     Value,
     Version,
+    file_source,
     plain,
     stage_names,
     stage_parents,
@@ -42,12 +44,15 @@ from tlimb.recipe.tree import (
 ABOUT = ("title", "author", "license", "doi", "description")
 COMPONENT_PATHS = {
     "architecture": "architecture",
+    "objective": "objective",
     "scenario": "method",
     "scenario.optimizer": "optimizer",
     "scenario.schedule": "schedule",
     "trainer.logger": "logger",
 }
 """Paths whose value is a component, and the kind of its word."""
+Labels = Literal["all", "any", "none"]
+"""Whether data sets of a clause must, may or must not name a label."""
 _PATHS = {kind: path for path, kind in COMPONENT_PATHS.items()} | {"data": "data"}
 
 
@@ -239,15 +244,37 @@ class _Checker:
             if statement.clause(word) is None:
                 self._error("missing-clause", statement.verb_span, f"'{verb.word}' needs '{word}'", f"{CLAUSES[word]}; usage: {verb.usage}")
         self._architecture(statement, verb, index)
-        via = statement.clause("via")
-        if via is not None and isinstance(via.payload, Component):
-            self._component("method", via.payload)
+        self._method(statement, verb)
+        alone = statement.clause("via") is not None and not {"using", "to"} & set(verb.clauses)
         for word in ("on", "using", "to"):
             if targets := self._targets(statement.clause(word)):
-                self._check_targets(targets, labels_needed=word == "on" and via is None and verb.trains)
+                labels: Labels = "none" if alone or word != "on" else "all" if verb.trains else "any"
+                self._check_targets(targets, labels)
         self._parent(statement, verb, index)
         for clause in statement.clauses:
             self._settings_of(clause, verb, index)
+
+    def _method(self, statement: Training, verb: Verb) -> None:
+        via = statement.clause("via")
+        if via is None or not isinstance(via.payload, Component) or "via" not in verb.clauses:
+            return
+        method = via.payload
+        fitting = [word for word in self.catalogue.words("method") if verb.word in self.catalogue.components["method", word].verbs]
+        entry = self.catalogue.find("method", method.name)
+        if entry is not None and entry.verbs and verb.word not in entry.verbs:
+            message = f"'{verb.word}' cannot run '{method.name}', which is for {', '.join(entry.verbs)}"
+            self._error("wrong-method", method.name_span, message, f"methods of {verb.word}: {', '.join(fitting)}")
+            return
+        if entry is None and "." not in method.name:
+            self._unknown("unknown-method", "method", method.name, method.name_span, fitting)
+            return
+        self._component("method", method)
+        for target in self._targets(statement.clause("on")) if entry is not None and entry.targets else ():
+            assert entry is not None
+            if self._has_label(target) and self.datasets[target.dataset].labels[target.label or ""].kind != entry.targets:
+                message = f"'{method.name}' learns a {entry.targets}, but '{target.label}' is none"
+                others = [word for word in fitting if self.catalogue.components["method", word].targets is None]
+                self._error("wrong-method", method.name_span, message, f"for any target: {', '.join(others)}")
 
     def _architecture(self, statement: Training, verb: Verb, index: int) -> None:
         if statement.architecture is not None:
@@ -265,13 +292,10 @@ class _Checker:
         above = [name for name in self.names[:index] if name]
         if source is not None and "from" in verb.clauses:
             if isinstance(source.payload, Text):
-                words = ", ".join(above) or "none"
-                self._error(
-                    "unknown-source",
-                    source.payload.span,
-                    "weights of a file are not supported here",
-                    f"start from a stage; available: {words}",
-                )
+                try:
+                    self.catalogue.weights(source.payload.value)
+                except InputError as error:
+                    self._error("unknown-source", source.payload.span, error.message, error.hint)
                 return
             if isinstance(source.payload, Name) and source.payload.value not in above:
                 below = source.payload.value in self.names[index:]
@@ -309,7 +333,7 @@ class _Checker:
                     self._error("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
                 seen.add(argument.key)
                 self._setting(argument.key, argument.key_span, argument.value, scoped=False, index=index)
-        elif clause.word in ("elastic", "unfreeze") and clause.word in verb.clauses:
+        elif clause.word == "unfreeze" and clause.word in verb.clauses:
             known = fields(self.catalogue, self._classes(self.recipe.statements[index]), "scenario")
             if known is not None and clause.word not in known:
                 message = f"this training has no '{clause.word}'"
@@ -338,7 +362,7 @@ class _Checker:
         except InputError:
             return False
 
-    def _check_targets(self, targets: list[Target], labels_needed: bool) -> None:
+    def _check_targets(self, targets: list[Target], labels: Labels) -> None:
         seen: set[str] = set()
         for target in targets:
             dataset = self._dataset(target.dataset, target.dataset_span)
@@ -351,8 +375,13 @@ class _Checker:
                     else:
                         hint = f"divide it: split {target.dataset} into {target.part} 0.5, …"
                         self._error("unknown-part", target.part_span, message, hint)
+            if labels == "none" and target.label is not None:
+                bare = target.dataset + (f"[{target.part}]" if target.part else "")
+                message = f"labels are not used here: '{target.dataset}' is enough"
+                self._error("unused-label", target.label_span or target.span, message, f"write {bare}", (Edit(target.span, bare),))
+                continue
             if target.label is None:
-                if labels_needed:
+                if labels == "all":
                     offered = f"{target.dataset} offers: {', '.join(dataset.labels)}" if dataset else ""
                     self._error("missing-label", target.span, f"'{target.dataset}' needs a label to learn", offered)
                 continue
@@ -421,7 +450,9 @@ class _Checker:
             statement = self.recipe.statements[stage]
             assert isinstance(statement, Training)
             verb = VERBS[statement.verb]
-            if not applies(target, trains=verb.trains, has_weights=self.parents[stage] is not None):
+            from_file = file_source(statement) is not None
+            has_weights = from_file or self.parents[stage] is not None
+            if not applies(target, trains=verb.trains, has_weights=has_weights, from_file=from_file):
                 continue
             result = self._field(target, self._classes(statement))
             if isinstance(result, str):
@@ -467,6 +498,12 @@ class _Checker:
         ):
             if (entry := self.catalogue.find(kind, word)) is not None:
                 classes[section] = entry.class_path
+        via = statement.clause("via")
+        if via is not None and isinstance(via.payload, Component) and (entry := self.catalogue.find("method", via.payload.name)):
+            classes["scenario"] = entry.class_path
+            if entry.auxiliary:
+                classes[f"auxiliaries.{entry.word}"] = entry.auxiliary
+        classes["auxiliaries.elastic"] = self.catalogue.components["auxiliary", "elastic"].class_path
         return classes
 
     def _field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:
@@ -477,6 +514,8 @@ class _Checker:
         head = path.split(".", 1)[0]
         if head not in SECTIONS:
             return []
+        if head == "auxiliaries":
+            return self._auxiliary_field(path, classes)
         if not section:
             return "" if path in COMPONENT_PATHS else list(fields(self.catalogue, classes, path) or {})
         if head == "objective" or (head in ("architecture", "scenario") and head not in classes):
@@ -487,6 +526,16 @@ class _Checker:
         if known is None:
             return ""
         return known[name].type if name in known else list(known)
+
+    def _auxiliary_field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:
+        """As `_field`: ``auxiliaries.NAME`` is a term, ``auxiliaries.NAME.ARGUMENT`` one of its arguments."""
+        pieces = path.split(".")
+        terms = [place.partition(".")[2] for place in classes if place.startswith("auxiliaries.")]
+        if len(pieces) != 3 or pieces[1] not in terms:
+            return "" if len(pieces) == 2 else terms
+        parameters = self.catalogue.parameters(classes[f"auxiliaries.{pieces[1]}"])
+        known = {parameter.name: parameter.type for parameter in parameters or ()}
+        return known.get(pieces[2]) or ("" if parameters is None else list(known))
 
 
 def _written(value: object) -> str:

@@ -5,7 +5,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-IDENTITY = ("tlimb", "kind", "seed", "targets", "split", "data", "architecture", "objective", "scenario", "trainer", "dataset")
+IDENTITY = (
+    "tlimb",
+    "kind",
+    "seed",
+    "targets",
+    "unlabelled",
+    "split",
+    "data",
+    "architecture",
+    "objective",
+    "auxiliaries",
+    "scenario",
+    "trainer",
+    "dataset",
+    "weights",
+)
 WITHOUT_EFFECT = {"data": ("num_workers",), "trainer": ("logger",)}
 """Arguments that cannot change a result."""
 
@@ -18,6 +33,6 @@ def digest(config: Mapping[str, Any]) -> str:
         if component and not component["init_args"].keys().isdisjoint(ignored):
             kept = {key: value for key, value in component["init_args"].items() if key not in ignored}
             identity[section] = {**component, "init_args": kept}
-    identity["parents"] = [[parent["role"], parent["digest"]] for parent in config["parents"]]
+    identity["parents"] = [[parent["role"], parent["digest"], *parent.get("heads", ())] for parent in config["parents"]]
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,6 +1,8 @@
 """The stage graph as text: rails (one stage a row, as in a commit graph), Mermaid and Graphviz."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tlimb.stages.graph import Stage, StageGraph
 
@@ -46,8 +48,19 @@ def describe(stage: Stage) -> str:
     config = stage.config
     if stage.kind == "prepare":
         return f"prepare {stage.name}"
-    targets = " + ".join(f"{t['dataset']}{'[' + t['part'] + ']' if t['part'] else ''}.{t['label']}" for t in config["targets"])
-    words = [stage.name, f"on {targets}"]
+    if stage.kind == "weights":
+        return f"weights of {stage.name}"
+    targets = " + ".join(f"{_data(t)}.{t['label']}" for t in config["targets"])
+    others = " + ".join(map(_data, config.get("unlabelled", ())))
+    words = [
+        stage.name,
+        *([f"on {targets}"] if targets else []),
+        *([f"{'and' if targets else 'on'} {others} unlabelled"] if others else []),
+    ]
+    words += [
+        f"{name} {term['init_args']['alpha']:g}" if name == "elastic" else f"via {name}"
+        for name, term in config.get("auxiliaries", {}).items()
+    ]
     scenario = config.get("scenario", {}).get("init_args", {})
     if scenario.get("freeze"):
         words.append(f"freeze {'only ' if scenario.get('freeze_only') else ''}{scenario['freeze']}")
@@ -56,6 +69,10 @@ def describe(stage: Stage) -> str:
     if config["seed"]:
         words.append(f"seed {config['seed']}")
     return " ".join(words)
+
+
+def _data(use: Mapping[str, Any]) -> str:
+    return f"{use['dataset']}[{use['part']}]" if use["part"] else str(use["dataset"])
 
 
 _GLYPHS = {"new": "○", "running": "◐", "done": "●", "failed": "✖"}

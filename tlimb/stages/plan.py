@@ -19,6 +19,7 @@ from tlimb.recipe.tree import (
     Training,
     Unfreeze,
     Value,
+    file_source,
     stage_names,
     stage_parents,
 )
@@ -35,12 +36,22 @@ class Step:
     verb: Verb
     statement: Training
     parent: str | None
+    file: str | None
+    """The file whose weights it starts from, as written."""
     architecture: Component | None
     targets: tuple[Target, ...]
     data: Component | None
     augment: tuple[Component, ...]
     settings: tuple[Setting, ...]
     allow: str | None
+    method: Component | None = None
+    unlabelled: tuple[Target, ...] = ()
+    """Data sets whose images train without labels."""
+
+    @property
+    def used(self) -> tuple[Target, ...]:
+        """Everything that the stage reads images of."""
+        return (*self.targets, *self.unlabelled)
 
 
 def steps(recipe: Recipe, overrides_from: int | None = None) -> tuple[Step, ...]:
@@ -64,21 +75,32 @@ def steps(recipe: Recipe, overrides_from: int | None = None) -> tuple[Step, ...]
                 name, parent = names[index], parents[index]
                 assert name is not None
                 verb = VERBS[statement.verb]
-                targets = _targets(statement)
-                module = data.get(targets[0].dataset, data.get(None)) if targets else data.get(None)
+                via = statement.clause("via")
+                method = via.payload if via and isinstance(via.payload, Component) else None
+                targets = _targets(statement, "on")
+                unlabelled = (*_targets(statement, "using"), *_targets(statement, "to"))
+                if method is not None and verb.trains:
+                    unlabelled += tuple(target for target in targets if target.label is None)
+                    targets = tuple(target for target in targets if target.label is not None)
+                used = (*targets, *unlabelled)
+                module = data.get(used[0].dataset, data.get(None)) if used else data.get(None)
                 allow = statement.clause("allow")
+                file = file_source(statement)
                 found.append(
                     Step(
                         name,
                         verb,
                         statement,
                         names[parent] if parent is not None else None,
+                        file.value if file else None,
                         statement.architecture,
                         targets,
                         module,
                         augment if verb.trains else (),
-                        _settings(recipe, statement, name, known, verb, parent is not None, overrides_from),
+                        _settings(recipe, statement, name, known, verb, parent is not None or file is not None, overrides_from),
                         allow.payload.reason.value if allow else None,  # type: ignore[union-attr]
+                        method,
+                        unlabelled,
                     )
                 )
     return tuple(found)
@@ -89,8 +111,8 @@ def parts(recipe: Recipe) -> Mapping[str, tuple[tuple[str, int | float], ...]]:
     return {s.dataset: tuple((part.name, part.amount) for part in s.parts) for s in recipe.statements if isinstance(s, Split)}
 
 
-def _targets(statement: Training) -> tuple[Target, ...]:
-    clause = statement.clause("on")
+def _targets(statement: Training, word: str) -> tuple[Target, ...]:
+    clause = statement.clause(word)
     return tuple(target for target in clause.payload if isinstance(target, Target)) if clause and isinstance(clause.payload, tuple) else ()
 
 
@@ -108,7 +130,7 @@ def _settings(
             if rest and head in known:
                 if head == name:
                     (overrides if forced else here).append((full_path(rest), other.value))
-            elif applies(full_path(other.path), trains=verb.trains, has_weights=has_weights):
+            elif applies(full_path(other.path), trains=verb.trains, has_weights=has_weights, from_file=file_source(statement) is not None):
                 (overrides if forced else everywhere).append((full_path(other.path), other.value))
     clauses: list[Setting] = []
     for clause in statement.clauses:

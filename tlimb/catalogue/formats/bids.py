@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,7 @@ def _merged(participant: Record | None, visit: Record | None) -> Record | None:
     """The row of a session, completed by the participant's."""
     if participant is None or visit is None:
         return visit or participant
-    present = {column: text for column, text in visit.values.items() if visit.get(column)}
-    return Record(visit.file, visit.line, {**participant.values, **present})
+    return replace(visit, rest=participant)
 
 
 def _subfolders(path: str | Path, prefix: str) -> list["os.DirEntry[str]"]:
