@@ -190,7 +190,7 @@ def test_a_table_lists_images_by_path(tmp_path: Path) -> None:
     ("entry", "message", "hint"),
     [
         ("{format: bidz, root: bids}", "lab, format: unknown format 'bidz'", "did you mean 'bids'"),
-        ("{root: bids}", "lab: key 'format' is absent", "bids, table, demo"),
+        ("{root: bids}", "lab: key 'format' is absent", "bids, table, images, hcp, ukbiobank, demo"),
         ("{format: bids, rot: bids}", "lab: unknown key 'rot'", "did you mean 'root'"),
         ("{format: bids}", "lab: key 'root' is absent", "root"),
         ("{format: table}", "lab: key 'table' is absent", "table"),

@@ -34,7 +34,7 @@ FILE = "datasets.yaml"
 WEIGHTS = ".weights"
 """The key under which files of weights stand; no data set can have such a name."""
 _COMMON = frozenset({"format", "root", "labels", "family", "site"})
-_LABEL = frozenset({"column", "unit", "classes"})
+_LABEL = frozenset({"column", "unit", "classes", "missing"})
 
 
 class Datasets(Mapping[str, Dataset]):
@@ -166,8 +166,8 @@ def _dataset(name: str, entry: Any, source: Path | None) -> Dataset:
             raise InputError(f"{place}: unknown key '{key}'", did_you_mean(str(key), known))
     for label, spec in (_mapping(entry.get("labels"), f"{place}, labels")).items():
         for key in _mapping(spec, f"{place}, labels.{label}"):
-            if key not in _LABEL:
-                raise InputError(f"{place}, labels.{label}: unknown key '{key}'", did_you_mean(str(key), _LABEL))
+            if key not in (of_label := _LABEL | FORMATS[kind].LABEL_KEYS):
+                raise InputError(f"{place}, labels.{label}: unknown key '{key}'", did_you_mean(str(key), of_label))
         if not re.fullmatch(r"[^\W\d]\w*", str(label)):
             raise InputError(
                 f"{place}, labels: '{label}' cannot be a name in a recipe",
@@ -178,10 +178,9 @@ def _dataset(name: str, entry: Any, source: Path | None) -> Dataset:
         options.setdefault("labels", {key: dict(value) for key, value in demo.LABELS.items()})
         demo.size(options)
         return Dataset(name, kind, demo.folder(options), options, source)
-    if kind == "bids" and not entry.get("root"):
-        raise InputError(f"{place}: key 'root' is absent", "write root: the top folder of the BIDS data set")
-    if kind == "table" and not entry.get("table"):
-        raise InputError(f"{place}: key 'table' is absent", "write table: the CSV or TSV file, relative to root")
+    for key, what in FORMATS[kind].REQUIRED.items():
+        if not entry.get(key):
+            raise InputError(f"{place}: key '{key}' is absent", f"write {key}: {what}")
     root = Path(str(options.get("root") or ".")).expanduser()
     base = source.parent if source else Path.cwd()
     return Dataset(name, kind, Path(os.path.normpath(base / root)), options, source)

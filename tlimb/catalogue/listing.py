@@ -12,13 +12,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tlimb.catalogue.formats import Contents, Problem, bids, demo, table
+from tlimb.catalogue.formats import Contents, Problem, bids, demo, hcp, images, table, ukbiobank
 from tlimb.catalogue.tables import Label, Record, define_label, did_you_mean
 from tlimb.errors import InputError
 
 PREPARATION_VERSION = 1
 """Of `tlimb.components.data.preparation`: raised when the same image gives other numbers."""
-FORMATS: Mapping[str, ModuleType] = {"bids": bids, "table": table, "demo": demo}
+FORMATS: Mapping[str, ModuleType] = {
+    "bids": bids,
+    "table": table,
+    "images": images,
+    "hcp": hcp,
+    "ukbiobank": ukbiobank,
+    "demo": demo,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Dataset:
 
     Attributes:
         name: Its name in recipes.
-        format: bids, table or demo.
+        format: A key of `FORMATS`.
         root: Its folder, absolute.
         options: The entry, checked, with variables expanded.
         source: The file it stands in; None for the built-in `demo`.
@@ -111,7 +118,8 @@ class Dataset:
 
     @property
     def _label_specs(self) -> Mapping[str, Mapping[str, Any]]:
-        return {str(name): spec or {} for name, spec in (self.options.get("labels") or {}).items()}
+        found = self._contents.labels
+        return {str(name): spec or {} for name, spec in ((self.options.get("labels") or {}) if found is None else found).items()}
 
     @cached_property
     def _contents(self) -> Contents:
@@ -121,7 +129,7 @@ class Dataset:
     @cached_property
     def _listing(self) -> Listing:
         contents, labels = self._contents, self.labels
-        family, site = self.options.get("family"), self.options.get("site")
+        family, site = self.options.get("family", contents.family), self.options.get("site")
         for key, column in (("family", family), ("site", site)):
             if column is not None:
                 self._require(str(column), f"{self.place}, {key}")

@@ -16,7 +16,10 @@ _SEX = ({"f", "female"}, {"m", "male"})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a table: where it stands and its cells by column; what it lacks is looked up in `rest`, a row of another table."""
+    """One row of a table: where it stands (line 0: its file's path says it) and its cells by column.
+
+    What it lacks is looked up in `rest`, a row of another table.
+    """
 
     file: Path
     line: int
@@ -34,7 +37,7 @@ class Record:
         """File and line of the cell, for messages."""
         if self.rest and column not in self.values:
             return self.rest.where(column)
-        return f"{self.file.name}:{self.line}"
+        return f"{self.file.name}:{self.line}" if self.line else self.file.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 A format is a module with
 
-- ``KEYS``: the keys of a `datasets.yaml` entry that only this format has;
+- ``KEYS``: the keys of a `datasets.yaml` entry that only this format has, and ``REQUIRED``: those it cannot do without;
+- ``LABEL_KEYS``: the keys of a label that only this format has;
 - ``channels(options)``: images per scan;
 - ``read(place, root, options) -> Contents``: what is there.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +21,8 @@ from tlimb.catalogue.tables import Record
 class Problem:
     """Something about one participant or file that a person should look at.
 
-    Kinds: participant-without-image, image-without-participant, zero-byte, missing-content, bad-label, duplicate.
+    Kinds: participant-without-image, image-without-participant, zero-byte, missing-content, bad-label, duplicate, unmatched-file,
+    no-families.
     """
 
     kind: str
@@ -50,6 +53,8 @@ class Contents:
         found: The scans.
         problems: What is wrong.
         identity: Strings that change when table or images change; the data set's fingerprint is made of them.
+        labels: What to read for each label, in place of the entry's `labels`; None leaves them as they are.
+        family: The column whose members share a role where the entry names none.
     """
 
     table: Path
@@ -59,12 +64,16 @@ class Contents:
     found: tuple[Found, ...]
     problems: tuple[Problem, ...]
     identity: tuple[str, ...]
+    labels: Mapping[str, Mapping[str, Any]] | None = None
+    family: str | None = None
 
 
 class Format(Protocol):
     """The interface of the modules of this package."""
 
     KEYS: frozenset[str]
+    REQUIRED: Mapping[str, str]
+    LABEL_KEYS: frozenset[str]
 
     @staticmethod
     def channels(options: Mapping[str, Any]) -> int: ...
@@ -85,3 +94,30 @@ def file_problem(participant: str, file: str, size: int) -> Problem | None:
     if size < 0:
         return Problem("missing-content", participant, file, f"{file} is a link to a file that is not here (datalad get?)")
     return None
+
+
+def several(options: Mapping[str, Any], key: str, default: str) -> tuple[str, ...]:
+    """One word or a list of them, as words."""
+    given = options.get(key)
+    return tuple(map(str, given)) if isinstance(given, list) else (str(default if given is None else given),)
+
+
+def state(path: str | Path) -> tuple[int, int] | None:
+    """Size and mtime in ns of a file; size -1 for a link to nothing; None if there is no such file."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return (-1, 0) if os.path.islink(path) else None
+    return status.st_size, status.st_mtime_ns
+
+
+def look(participant: str, files: Sequence[Path], root: Path) -> tuple[list[str], list[Problem]]:
+    """Identity and problems of the existing image files of a scan."""
+    identity, problems = [], []
+    for file in files:
+        name = str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
+        size, mtime = state(file) or (-1, 0)
+        identity.append(f"{name}\0{size}\0{mtime}")
+        if problem := file_problem(participant, name, size):
+            problems.append(problem)
+    return identity, problems

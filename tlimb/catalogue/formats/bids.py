@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.formats import Contents, Found, Problem, bare, file_problem
+from tlimb.catalogue.formats import Contents, Found, Problem, bare, file_problem, several
 from tlimb.catalogue.tables import Record, Table, read_table
 from tlimb.errors import InputError
 
 KEYS = frozenset({"image", "session"})
+REQUIRED = {"root": "the top folder of the BIDS data set"}
+LABEL_KEYS: frozenset[str] = frozenset()
 NO_IMAGE = "participant-without-image"
 EXTENSIONS = (".nii.gz", ".nii")
 _FOLDERS = {"bold": "func", "sbref": "func", "dwi": "dwi", "asl": "perf", "pet": "pet", "epi": "fmap"}
@@ -19,8 +21,7 @@ _FOLDERS = {"bold": "func", "sbref": "func", "dwi": "dwi", "asl": "perf", "pet":
 
 def suffixes(options: Mapping[str, Any]) -> tuple[str, ...]:
     """The suffixes of the images of a scan, e.g. ``("T1w", "FLAIR")``; T1w unless the entry says otherwise."""
-    image = options.get("image") or "T1w"
-    return tuple(map(str, image)) if isinstance(image, list) else (str(image),)
+    return several(options, "image", "T1w")
 
 
 def channels(options: Mapping[str, Any]) -> int:

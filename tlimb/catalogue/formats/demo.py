@@ -13,6 +13,8 @@ from tlimb.catalogue.tables import Record
 from tlimb.errors import InputError
 
 KEYS = frozenset({"participants", "seed"})
+REQUIRED: Mapping[str, str] = {}
+LABEL_KEYS: frozenset[str] = frozenset()
 VERSION = 1
 """Of the images: a change of the generator is a new data set."""
 COLUMNS = ("participant_id", "age", "sex", "site")
@@ -60,4 +62,5 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         for name in (record.values["participant_id"],)
     )
     identity = (f"demo {VERSION} {size(options)}",)
-    return Contents(path, COLUMNS, records, tuple(scan.participant_id for scan in found), found, (), identity)
+    labels = LABELS if options.get("labels") is None else None
+    return Contents(path, COLUMNS, records, tuple(scan.participant_id for scan in found), found, (), identity, labels)

@@ -1,22 +1,22 @@
 """Tables (CSV, TSV) with a column of image paths and label columns."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.formats import Contents, Found, Problem, bare, file_problem
+from tlimb.catalogue.formats import Contents, Found, Problem, bare, file_problem, several, state
 from tlimb.catalogue.tables import did_you_mean, read_table
 from tlimb.errors import InputError
 
 KEYS = frozenset({"table", "path", "participant", "session"})
+REQUIRED = {"table": "the CSV or TSV file, relative to root"}
+LABEL_KEYS: frozenset[str] = frozenset()
 
 
 def columns(options: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns with image paths; `path` unless the entry says otherwise."""
-    path = options.get("path") or "path"
-    return tuple(map(str, path)) if isinstance(path, list) else (str(path),)
+    return several(options, "path", "path")
 
 
 def channels(options: Mapping[str, Any]) -> int:
@@ -53,12 +53,12 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         if (first := seen.setdefault(cells, record.line)) != record.line:
             problems.append(Problem("duplicate", participant, where, f"{where}: the image of line {first} again; the first counts"))
             continue
-        states = [_state(root / cell) for cell in cells]
+        states = [state(root / cell) for cell in cells]
         if absent := [cell for cell, state in zip(cells, states, strict=True) if state is None]:
             problems.append(Problem("participant-without-image", participant, absent[0], f"{where}: {absent[0]} does not exist"))
             continue
-        for cell, state in zip(cells, states, strict=True):
-            size, mtime = state or (0, 0)
+        for cell, found_state in zip(cells, states, strict=True):
+            size, mtime = found_state or (0, 0)
             identity.append(f"{cell}\0{size}\0{mtime}")
             if problem := file_problem(participant, cell, size):
                 problems.append(problem)
@@ -69,12 +69,3 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         raise InputError(f"{place}: none of the images of {table.path} exists{first_problem}", "paths in the table are relative to root")
     named = dict.fromkeys(name for record in table.records if (name := bare(record.get(participant_column))))
     return Contents(table.path, table.columns, table.records, tuple(named), tuple(found), tuple(problems), tuple(identity))
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """Size and mtime in ns; size -1 for a link to nothing; None if there is no such file."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return (-1, 0) if path.is_symlink() else None
-    return status.st_size, status.st_mtime_ns
