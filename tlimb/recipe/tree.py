@@ -46,12 +46,17 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """``LOW..HIGH [log]``: a continuous axis of a sweep."""
+    """``LOW..HIGH [log]``: an axis that a search draws from, of whole numbers where both ends are written as such."""
 
     low: int | float
     high: int | float
     log: bool
     span: Span
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds whole numbers only."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``search METHOD [TRIALS] [by METRIC]``."""
+    """``search METHOD[(KEY=VALUE, …)] [TRIALS] [by METRIC]``."""
 
     method: str
     trials: int | None
@@ -248,6 +253,7 @@ class Search:
     span: Span
     method_span: Span
     metric_span: Span | None
+    arguments: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +348,12 @@ def stage_parents(recipe: Recipe) -> list[int | None]:
                 nearest = index
         parents.append(parent)
     return parents
+
+
+def file_source(statement: Training) -> Text | None:
+    """The file whose weights a statement starts from."""
+    source = statement.clause("from")
+    return source.payload if source is not None and isinstance(source.payload, Text) else None
 
 
 def _given_name(statement: Statement) -> str | None:

@@ -19,10 +19,15 @@ Config = dict[str, Any]
 
 _ALWAYS = ("tlimb", "kind", "name", "data")
 _TRAINED = ("targets", "split", "architecture", "trainer")
-_REQUIRED = {"prepare": (*_ALWAYS, "dataset"), "fit": (*_ALWAYS, *_TRAINED, "scenario"), "evaluate": (*_ALWAYS, *_TRAINED)}
+_REQUIRED = {
+    "prepare": (*_ALWAYS, "dataset"),
+    "weights": ("tlimb", "kind", "name", "architecture", "weights"),
+    "fit": (*_ALWAYS, *_TRAINED, "scenario"),
+    "evaluate": (*_ALWAYS, *_TRAINED),
+}
 _OPTIONAL = ("digest", "seed", "parents", "about")
-_FIT = ("objective", "unlabelled", "auxiliaries")
-"""What else a fit can have; it has an objective where it has targets."""
+_MORE = {"fit": ("objective", "unlabelled", "auxiliaries"), "weights": ("targets",)}
+"""What else a stage can have; a fit has an objective where it has targets."""
 _COMPONENTS = ("data", "architecture", "objective", "scenario", "trainer")
 _GIVEN = {"network", "objective", "unit", "terms", "params", "optimizer", "T_max"}
 """Arguments without a default that a stage gives by itself."""
@@ -103,7 +108,7 @@ def _check(config: Config, source: str) -> None:
     required = _REQUIRED[kind]
     if missing := [key for key in required if config.get(key) is None]:
         raise InputError(f"{source}: a stage of kind {kind} needs {', '.join(missing)}", "tlimb desugar RECIPE writes complete stages")
-    known = (*required, *_OPTIONAL, *(_FIT if kind == "fit" else ()))
+    known = (*required, *_OPTIONAL, *_MORE.get(kind, ()))
     for key in config:
         if key not in known:
             raise InputError(f"{source}: unknown key '{key}'", did_you_mean(str(key), known))
@@ -118,7 +123,7 @@ def _check(config: Config, source: str) -> None:
     for part in ("optimizer", "schedule"):
         if scenario.get(part) is not None:
             check_component(f"scenario.{part}", scenario[part])
-    if kind != "prepare":
+    if kind in ("fit", "evaluate"):
         unlabelled = _check_unlabelled(config.get("unlabelled"), source)
         _check_targets(config["targets"], source, unlabelled)
         _check_trainer(arguments_of(config["trainer"]), kind)

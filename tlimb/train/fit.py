@@ -19,13 +19,12 @@ from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selecti
 from tlimb.train.config import arguments_of, component_class
 from tlimb.train.folder import write_atomic
 from tlimb.train.job import Job
-from tlimb.train.network import build_network, fill_architecture, load_encoder, load_heads, read_weights, save_network
+from tlimb.train.network import WEIGHTS, build_network, fill_architecture, load_encoder, load_heads, read_weights, save_network
 from tlimb.train.randomness import reseed
 from tlimb.train.results import baselines, parameter_counts, predictions_csv
 
 CHECKPOINT_S = 30.0
 """Time between two checkpoints; the variable TLIMB_CHECKPOINT_S says otherwise."""
-WEIGHTS = "model.safetensors"
 
 
 def fit(job: Job) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def fit(job: Job) -> dict[str, Any]:
     network = build_network(architecture, targets, module.train_statistics, config["seed"])
     for name, folder in job.parent("weights").items():
         stored, tensors = read_weights(folder / WEIGHTS)
-        load_encoder(network, tensors, name)
+        load_encoder(network, tensors, name, stored.get("absent", ()))
         load_heads(network, tensors, _continued(job, stored), name)
     scenario = _scenario(job, network, module)
     module.unlabelled_views = scenario.views

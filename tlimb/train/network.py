@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from tlimb.components.architectures import CategoryHead, NumberHead
+from tlimb.components.architectures import CategoryHead, NumberHead, SoftNumberHead
 from tlimb.components.contracts import Network
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError, TlimbError
 from tlimb.train.config import arguments_of, component_class
+from tlimb.train.matching import match
 from tlimb.train.randomness import reseed
 
 FORMAT = 1
-_SHOWN = 5
+WEIGHTS = "model.safetensors"
 
 
 def fill_architecture(config: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +80,10 @@ def build_network(
         name = str(target["name"])
         reseed(seed, "heads", name)
         features, dropout = network.encoder.feature_dim, network.encoder.dropout
-        if target["kind"] == "number":
+        labels = getattr(encoder, "soft_labels", None)
+        if target["kind"] == "number" and labels is not None:
+            network.heads[name] = SoftNumberHead(features, labels, dropout)
+        elif target["kind"] == "number":
             known = statistics.get(name, {})
             network.heads[name] = NumberHead(features, known.get("mean", 0.0), known.get("sd", 1.0), dropout)
         else:
@@ -89,7 +93,12 @@ def build_network(
 
 def save_network(network: Network, path: Path, description: Mapping[str, Any]) -> None:
     """Write `model.safetensors`, whole or not at all; equal networks give equal bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_tensors(network.state_dict(), path, description)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path, description: Mapping[str, Any]) -> None:
+    """Write tensors as a `model.safetensors`."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}")
     save_file(tensors, temporary, {"tlimb": json.dumps({"format": FORMAT, **description}, sort_keys=True)})
     umask = os.umask(0)
@@ -115,37 +124,33 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return description, tensors
 
 
-def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str, absent: Collection[str] = ()) -> None:
     """Start the encoder from a parent's weights; heads stay as they are.
+
+    Args:
+        network: Whose encoder it is.
+        tensors: Of a `model.safetensors`.
+        source: What to call it in messages.
+        absent: The encoder's tensors that the parent is known not to have: they stay random.
 
     Raises:
         InputError: a tensor is missing, left over, or of another shape.
         TlimbError: nothing was changed.
     """
     encoder = network.get_submodule("encoder")
-    given = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
-    own = encoder.state_dict()
-    problems = {
-        "missing": sorted(own.keys() - given.keys()),
-        "unexpected": sorted(given.keys() - own.keys()),
-        "of another shape": [
-            f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}"
-            for name in own
-            if name in given and given[name].shape != own[name].shape
-        ],
-    }
-    if any(problems.values()):
-        listed = "; ".join(
-            f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', …' * (len(names) > _SHOWN)}" for what, names in problems.items() if names
-        )
-        fitting = sum(own[name].numel() for name in own.keys() & given.keys() if own[name].shape == given[name].shape)
-        share = fitting / max(1, sum(tensor.numel() for tensor in own.values()))
+    found = match(
+        encoder, {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+    )
+    for note in found.notes:
+        print(f"weights of {source}: {note}")
+    if found.unexpected or found.mismatched or set(found.missing) - set(absent):
         raise InputError(
-            f"the weights of {source} do not fit this encoder ({share:.0%} of it match): {listed}",
+            f"the weights of {source} do not fit this encoder ({found.share:.0%} of it match): {found.problems()}",
             "use the same architecture with the same arguments and channels as the stage that made the weights",
         )
+    own = encoder.state_dict()
     before = {name: tensor.clone() for name, tensor in own.items()}
-    encoder.load_state_dict(given)
+    encoder.load_state_dict({**own, **found.tensors})
     if all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()):
         raise TlimbError(f"loading the weights of {source} changed nothing", "these are the random weights that the encoder starts from")
 

@@ -22,6 +22,7 @@ from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
 from tlimb.train.job import Emit, Job
 from tlimb.train.stopping import Stop
+from tlimb.train.weights import adopt
 
 Find = Callable[[], Datasets]
 FORMAT = 1
@@ -216,4 +217,4 @@ def _prepare(job: Job) -> dict[str, Any]:
     }
 
 
-_KINDS = {"prepare": _prepare, "fit": fit, "evaluate": evaluate}
+_KINDS = {"prepare": _prepare, "weights": adopt, "fit": fit, "evaluate": evaluate}
