@@ -59,7 +59,7 @@ def test_a_size_of_zero_is_told_by_check() -> None:
 
 
 def test_a_network_without_channels_is_refused() -> None:
-    with pytest.raises(InputError, match=r"widen_factor 0\.01 leaves no channels"):
+    with pytest.raises(InputError, match=r"widen_factor 0\.01 leaves no filters"):
         ResNet(depth=10, widen_factor=0.01)
 
 

@@ -29,7 +29,6 @@ def test_every_code_in_use_is_listed_and_every_listed_code_is_in_use() -> None:
         "unknown-architecture",
         "unknown-augmentation",
         "unknown-data",
-        "unknown-method",
         "unknown-logger",
         "unknown-optimizer",
         "unknown-schedule",

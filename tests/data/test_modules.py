@@ -2,8 +2,9 @@
 
 import inspect
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning
@@ -286,11 +287,69 @@ class Negative(torch.nn.Module):
         return -self.factor * image
 
 
+def _transferred(module: BaseDataModule, loader: Iterable[dict[str, Any]], stage: str) -> list[dict[str, Any]]:
+    """Batches after Lightning has moved them, as in a stage of the trainer."""
+    module.trainer = SimpleNamespace(training=stage == "train", validating=stage == "val")  # type: ignore[assignment]
+    return [module.on_after_batch_transfer(batch, 0) for batch in loader]
+
+
 def test_augmentations_change_training_images_only(lab: Callable[..., Dataset], ready: Ready) -> None:
     augment = [{"class_path": f"{__name__}.Negative", "init_args": {"factor": 2.0}}]
     module, _ = ready(lab(), {"intensity": "none", "augment": augment})
-    assert all(bool((batch["image"] < 0).all()) for batch in module.train_dataloader())
-    assert all(bool((batch["image"] > 0).all()) for batch in module.val_dataloader())
+    assert all(bool((batch["image"] < 0).all()) for batch in _transferred(module, module.train_dataloader(), "train"))
+    assert all(bool((batch["image"] > 0).all()) for batch in _transferred(module, module.val_dataloader(), "val"))
+
+
+UNLABELLED = [{"dataset": "lab", "part": None}]
+
+
+def test_unlabelled_images_come_beside_labelled_ones_without_their_labels(lab: Callable[..., Dataset], ready: Ready) -> None:
+    augment = [{"class_path": f"{__name__}.Negative", "init_args": {"factor": 2.0}}]
+    module, folder = ready(lab(), {"intensity": "none", "augment": augment, "batch_size": 4, "unlabelled_ratio": 2})
+    module.connect(module.targets, {}, {"lab": folder}, 0, UNLABELLED)
+    module.unlabelled_views = ("weak", "full")
+    batches = _transferred(module, module.train_dataloader(), "train")
+    train = set(module.rows("train").tolist())
+    assert set(module.unlabelled_rows.tolist()) == train
+    for batch in batches:
+        beside = batch["unlabelled"]
+        assert beside["targets"] == {}
+        assert len(beside["row"]) <= 2 * 4
+        weak, full = beside["views"]
+        assert torch.equal(full, -2 * weak)  # the only augmentation is none of the weak ones
+        assert torch.equal(weak, beside["image"])
+    assert {row for batch in batches for row in batch["row"].tolist()} == train
+    assert {row for batch in batches for row in batch["unlabelled"]["row"].tolist()} == train
+    assert "unlabelled" not in next(iter(module.val_dataloader()))
+
+
+def test_images_alone_have_views_in_training_and_validation(lab: Callable[..., Dataset], ready: Ready) -> None:
+    augment = [{"class_path": f"{__name__}.Negative", "init_args": {"factor": 2.0}}]
+    module, folder = ready(lab(), {"intensity": "none", "augment": augment})
+    module.connect([], {}, {"lab": folder}, 0, UNLABELLED)
+    module.unlabelled_views = ("full", "plain")
+    assert module.subjects["train"] > 0
+    assert module.subjects["val"] > 0
+    assert module.train_statistics == {}
+    for stage, loader in (("train", module.train_dataloader()), ("val", module.val_dataloader())):
+        for batch in _transferred(module, loader, stage):
+            full, plain = batch["views"]
+            assert torch.equal(full, -2 * plain)
+            assert torch.equal(plain, batch["image"])
+
+
+def test_the_fewer_rows_begin_anew_in_another_order() -> None:
+    few, many = np.arange(4), np.arange(100, 120)
+    batches = Batches(few, 2, seed=0, train=True, unlabelled=many, ratio=2)
+    pairs = [pair for pair in batches if isinstance(pair, tuple)]
+    assert len(pairs) == len(batches) == 5
+    assert sorted(np.concatenate([unlabelled for _, unlabelled in pairs]).tolist()) == many.tolist()
+    first, second = (np.concatenate([pairs[2 * n][0], pairs[2 * n + 1][0]]).tolist() for n in range(2))
+    assert sorted(first) == sorted(second) == few.tolist()
+    again = Batches(few, 2, seed=0, train=True, unlabelled=many, ratio=2)
+    assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(pairs, again, strict=True))  # type: ignore[index]
+    again.set_epoch(1)
+    assert any(not np.array_equal(a[1], b[1]) for a, b in zip(pairs, again, strict=True))  # type: ignore[index]
 
 
 @pytest.mark.parametrize("module_class", BaseDataModule.__subclasses__())

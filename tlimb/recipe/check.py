@@ -41,6 +41,8 @@ from tlimb.recipe.tree import (
     stage_parents,
 )
 
+NARROW = 1e-3
+"""A range whose ends differ by less, relative to their size, has too few different values of six digits."""
 ABOUT = ("title", "author", "license", "doi", "description")
 COMPONENT_PATHS = {
     "architecture": "architecture",
@@ -103,13 +105,12 @@ class _Checker:
                 case Sweep():
                     self._sweep(statement)
                 case Search():
-                    if statement.method not in self.catalogue.words("search"):
-                        self._unknown("unknown-search", "search", statement.method, statement.method_span, self.catalogue.words("search"))
+                    self._search(statement)
                 case Repeat():
                     if statement.count < 1:
                         self._error("bad-value", statement.span, "repeat needs at least one seed", "write repeat 3")
                 case Rank():
-                    self._rank(statement)
+                    self._metric(statement.metric, statement.metric_span, "rank by")
                 case Training():
                     self._training(statement, index)
         if not any(isinstance(statement, Training) and VERBS[statement.verb].trains for statement in statements):
@@ -198,9 +199,8 @@ class _Checker:
             if not any(isinstance(other, Search) for other in self.recipe.statements):
                 hint = "add e.g. search random 12, or list values: [1e-4, 1e-3]"
                 self._error("range-without-search", statement.values.span, "a continuous axis needs a search", hint)
-            if statement.values.low >= statement.values.high or (statement.values.log and statement.values.low <= 0):
-                self._error("bad-value", statement.values.span, "the range is empty or not positive", "write LOW..HIGH with LOW below HIGH")
-            self._setting(statement.path, statement.path_span, None, scoped=True)
+            self._range(statement.values)
+            self._setting(statement.path, statement.path_span, statement.values, scoped=True)
             return
         if not statement.values.values:
             self._error("bad-value", statement.values.span, "the sweep has no values", "write e.g. [1e-4, 1e-3]")
@@ -210,16 +210,36 @@ class _Checker:
             if any(d.span == statement.path_span for d in self.found[reported:]):
                 return
 
-    def _rank(self, statement: Rank) -> None:
+    def _range(self, values: Range) -> None:
+        low, high = values.low, values.high
+        if low >= high or (values.log and low <= 0):
+            self._error("bad-value", values.span, "the range is empty or not positive", "write LOW..HIGH with LOW below HIGH")
+        elif not values.whole and (high - low) / max(abs(low), abs(high)) < NARROW:
+            self._error(
+                "bad-value", values.span, "the range is too narrow: what is drawn from it has six digits", "widen it, or set the value"
+            )
+
+    def _search(self, statement: Search) -> None:
+        self._component("search", Component(statement.method, statement.arguments, statement.span, statement.method_span))
+        if statement.trials is None or statement.trials < 1:
+            self._error("bad-value", statement.span, "a search needs a number of trials", f"write search {statement.method} 12")
+        if not any(isinstance(other, Sweep) for other in self.recipe.statements):
+            hint = "add e.g. sweep lr in 1e-5..1e-1 log"
+            self._error("search-without-sweep", statement.span, "there is nothing to search: no sweep says what may vary", hint)
+        if statement.metric is not None and statement.metric_span is not None:
+            self._metric(statement.metric, statement.metric_span, "by")
+
+    def _metric(self, written: str, span: Span, words: str) -> None:
+        """A metric that chooses between variants, after `words`."""
         try:
-            part, _target, metric = split_metric(statement.metric)
+            part, _target, metric = split_metric(written)
         except InputError as error:
-            self._error("unknown-metric", statement.metric_span, error.message, error.hint)
+            self._error("unknown-metric", span, error.message, error.hint)
             return
         if part != "val":
             message = "variants may be ordered by a validation metric only"
-            hint = f"choosing by the test set makes its result too good to be true; write rank by val.{metric}"
-            self._error("test-selection", statement.metric_span, message, hint, (Edit(statement.metric_span, f"val.{metric}"),))
+            hint = f"choosing by the test set makes its result too good to be true; write {words} val.{metric}"
+            self._error("test-selection", span, message, hint, (Edit(span, f"val.{metric}"),))
             return
         offered: dict[str, None] = {}
         for other in self.recipe.statements:
@@ -229,9 +249,9 @@ class _Checker:
                 for label, kind in kinds.items():
                     for name in metric_names(kind):
                         offered[f"val.{name}" if len(kinds) == 1 else f"val.{label}.{name}"] = None
-        if offered and statement.metric not in offered:
-            message = f"no stage has the metric '{statement.metric}'"
-            self._unknown("unknown-metric", "metric", statement.metric, statement.metric_span, offered, message)
+        if offered and written not in offered:
+            message = f"no stage has the metric '{written}'"
+            self._unknown("unknown-metric", "metric", written, span, offered, message)
 
     # ------------------------------------------------------------------ stages
     def _training(self, statement: Training, index: int) -> None:
@@ -333,6 +353,8 @@ class _Checker:
                     self._error("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
                 seen.add(argument.key)
                 self._setting(argument.key, argument.key_span, argument.value, scoped=False, index=index)
+        elif clause.word == "elastic" and clause.word in verb.clauses:
+            self._setting("elastic", clause.word_span, clause.payload, scoped=False, index=index)  # type: ignore[arg-type]
         elif clause.word == "unfreeze" and clause.word in verb.clauses:
             known = fields(self.catalogue, self._classes(self.recipe.statements[index]), "scenario")
             if known is not None and clause.word not in known:
@@ -430,7 +452,10 @@ class _Checker:
 
     def _fits(self, value: Value, declared: str, name: str, path: str) -> None:
         found = plain(value)
-        if isinstance(found, Component | Range):
+        if isinstance(found, Component):
+            return
+        if isinstance(found, Range):
+            self._range_fits(found, declared, name, path)
             return
         if fits(found, declared):
             if bounds := out_of_range(path, found):
@@ -439,6 +464,20 @@ class _Checker:
         near = nearest(str(found), declared.replace('"', "'").split("'")[1::2])
         hint = f"did you mean {near}?" if near else ""
         self._error("bad-value", value.span, f"'{name}' takes {declared}, not {_written(found)}", hint)
+
+    def _range_fits(self, values: Range, declared: str, name: str, path: str) -> None:
+        whole, any_number = fits(1, declared), fits(0.5, declared)
+        bounds = out_of_range(path, [values.low, values.high])
+        if not whole and not any_number:
+            self._error("bad-value", values.span, f"'{name}' takes {declared}, not a range of numbers", "list the values: [a, b]")
+        elif not values.whole and not any_number:
+            self._error("bad-value", values.span, f"'{name}' takes whole numbers", "write both ends without point and exponent, e.g. 2..10")
+        elif values.whole and any_number and "int" not in declared:
+            fix = Edit(values.span, f"{float(values.low)}..{float(values.high)}{' log' * values.log}")
+            message = f"'{name}' takes any number, but this is a range of whole numbers"
+            self._error("bad-value", values.span, message, f"write {fix.new}", (fix,))
+        elif bounds:
+            self._error("bad-value", values.span, f"'{name}' is {bounds}")
 
     def _setting(self, path: str, span: Span, value: Value | None, *, scoped: bool, index: int | None = None) -> None:
         """One setting: its path must be a field of the stage (or of some stage it binds), its value must fit."""
@@ -535,6 +574,8 @@ class _Checker:
             return "" if len(pieces) == 2 else terms
         parameters = self.catalogue.parameters(classes[f"auxiliaries.{pieces[1]}"])
         known = {parameter.name: parameter.type for parameter in parameters or ()}
+        if path == KEYS["elastic"].path:
+            return f"{known[pieces[2]]} | None"  # none takes the whole term away
         return known.get(pieces[2]) or ("" if parameters is None else list(known))
 
 
