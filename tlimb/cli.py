@@ -114,6 +114,16 @@ def _print_diagnostics(diagnostics: Sequence[Diagnostic], source: "Source") -> N
     click.echo(render(diagnostics, source.text, source.label, color=_color(sys.stderr)), err=True)
 
 
+def _known(opened: "Opened", graph: "StageGraph", store: Path | None) -> "StageGraph":
+    """The graph with the trials of a search that the results in the store have led to."""
+    if graph.search is None:
+        return graph
+    from tlimb.run.search import replayed
+    from tlimb.run.store import Store
+
+    return replayed(graph, opened.graph, Store(_store_root(opened.source, store)))
+
+
 def _store_root(source: "Source", store: Path | None) -> Path:
     return store if store is not None else source.folder / "runs"
 
@@ -227,8 +237,10 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
     from tlimb.stages.draw import describe
 
     opened, graph = _open(recipe, datasets, overrides)
-    states = Store(_store_root(opened.source, store)).states(graph)
-    counts = parameters(graph)
+    graph = _known(opened, graph, store)
+    results = Store(_store_root(opened.source, store))
+    states = results.states(graph)
+    counts = parameters(graph, store=results)
     if as_json:
         _print_json(graph.document(states, counts))
         return
@@ -241,10 +253,15 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
         f"{graph.recipe}: {_count(len(graph.variants), 'variant')}, {_count(fits, 'stage')}{shared}, "
         f"{_count(prepared, 'data set')} to prepare, {done} of {len(graph.stages)} finished"
     )
+    if graph.search and not graph.search.complete:
+        left = graph.search.trials - len(graph.variants)
+        rounds = f"{graph.search.trials} trials in {graph.search.rounds} rounds of {graph.search.round}"
+        click.echo(f"search {graph.search.method}: {rounds}; {len(graph.variants)} are known, {left} follow from the results")
     click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)\n")
     for stage in graph.stages:
         count = counts.get(stage.digest)
-        trained = f"trains {count['trainable']:,} of {count['trainable'] + count['frozen']:,} parameters" if count else ""
+        unknown = "parameters: known once the data are prepared" if stage.kind == "fit" else ""
+        trained = f"trains {count['trainable']:,} of {count['trainable'] + count['frozen']:,} parameters" if count else unknown
         click.echo(f"  {stage.digest[:8]}  {states[stage.digest]:8} {describe(stage):55} {trained}".rstrip())
 
 
@@ -263,6 +280,7 @@ def graph(recipe: str, datasets: Path | None, store: Path | None, layout: str) -
     from tlimb.stages import draw
 
     opened, stages = _open(recipe, datasets)
+    stages = _known(opened, stages, store)
     if layout == "rails":
         click.echo(draw.rails(stages, dict(Store(_store_root(opened.source, store)).states(stages))))
     else:
@@ -333,7 +351,9 @@ def run(
     place.create()
     from tlimb.run.whole import run_recipe
 
-    outcome = run_recipe(stages, place, opened.datasets, engine=engine, profile=profile, jobs=jobs, threads=threads, echo=click.echo)
+    outcome = run_recipe(
+        stages, place, opened.datasets, opened.graph, engine=engine, profile=profile, jobs=jobs, threads=threads, echo=click.echo
+    )
     click.get_current_context().exit(outcome)
 
 
@@ -366,7 +386,7 @@ def results(
 
     opened, stages = _open(recipe, datasets, overrides)
     root = _store_root(opened.source, store)
-    ranking = ranking_of(plan_document(stages, root), root, by=by)
+    ranking = ranking_of(plan_document(_known(opened, stages, store), root), root, by=by)
     if as_json:
         _print_json(ranking.document())
     else:
@@ -387,7 +407,7 @@ def report(recipe: str, out: Path, datasets: Path | None, store: Path | None, ov
 
     opened, stages = _open(recipe, datasets, overrides)
     root = _store_root(opened.source, store)
-    document = plan_document(stages, root)
+    document = plan_document(_known(opened, stages, store), root)
     write_report(document, root, out, ranking_of(document, root))
     click.echo(f"wrote {out}", err=True)
 
@@ -396,11 +416,32 @@ def report(recipe: str, out: Path, datasets: Path | None, store: Path | None, ov
 @click.argument("plan_file", metavar="PLAN.json", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--store", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-def rank(plan_file: Path, store: Path, out: Path) -> None:
+@click.option("--rounds", type=click.Path(path_type=Path, exists=True, file_okay=False), help="How far a search went, a file a round.")
+def rank(plan_file: Path, store: Path, out: Path, rounds: Path | None) -> None:
     """Rank finished stages by a plan (what the last task of a Nextflow run calls)."""
+    from tlimb.run.search import plan_of_rounds
     from tlimb.run.whole import write_results
 
-    write_results(json.loads(plan_file.read_text(encoding="utf-8")), store, out)
+    document = json.loads(plan_file.read_text(encoding="utf-8"))
+    write_results(plan_of_rounds(document, rounds) if rounds else document, store, out)
+
+
+@main.group(hidden=True)
+def search() -> None:
+    """Rounds of a search."""
+
+
+@search.command("ask")
+@click.argument("asked", metavar="SEARCH.json", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--round", "number", type=click.IntRange(1), required=True)
+@click.option("--store", type=click.Path(path_type=Path), required=True)
+@click.option("--datasets", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def search_ask(asked: Path, number: int, store: Path, datasets: Path, out: Path) -> None:
+    """Write the jobs of the next round of a search (what a task of a Nextflow run calls)."""
+    from tlimb.run.search import ask_round
+
+    ask_round(asked, store, number=number, datasets=datasets, out=out)
 
 
 @main.group()
@@ -478,6 +519,36 @@ def data_add(folder: Path, name: str | None, datasets: Path) -> None:
     suggested, entry = suggest_entry(folder)
     add_entry(datasets, name or suggested, entry)
     click.echo(f"added {name or suggested} to {datasets}; see what it holds with: tlimb data check {name or suggested}")
+
+
+# ---------------------------------------------------------------------- weights
+@main.group()
+def weights() -> None:
+    """See what files of weights hold."""
+
+
+@weights.command("inspect", **_example("tlimb weights inspect resnet_18_23dataset.pth"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--passport", type=click.Path(path_type=Path), help="A passport.yaml elsewhere than beside the file.")
+@json_option
+def weights_inspect(file: Path, passport: Path | None, as_json: bool) -> None:
+    """Say what a file holds: container, layout, modules, which architectures fit, passport."""
+    from tlimb.run.weights import inspect
+
+    inspect(file, passport, as_json=as_json, echo=click.echo)
+
+
+@weights.command("convert", **_example("tlimb weights convert old.pth --trust -o old.safetensors"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="Default: beside the file.")
+@click.option("--trust", is_flag=True, help="Open the file though it may run code: you trust its author.")
+def weights_convert(file: Path, out: Path | None, trust: bool) -> None:
+    """Make a safetensors file of an old pickle that holds more than tensors."""
+    from tlimb.run.weights import convert
+
+    target = out or file.with_suffix(".safetensors")
+    convert(file, target, trust=trust)
+    click.echo(f"wrote {target}", err=True)
 
 
 # ---------------------------------------------------------------------- recipes

@@ -1,21 +1,58 @@
 """The short names of components. A new component is a file with its class and one line here (or an entry point of `tlimb.catalogue`)."""
 
-from tlimb.catalogue.components import Component
+from tlimb.catalogue.components import Component, Parameter
 
 _COMPONENTS = "tlimb.components"
 _RESNET = f"{_COMPONENTS}.architectures.ResNet"
+_SWIN = f"{_COMPONENTS}.architectures.Swin"
+_VIT = f"{_COMPONENTS}.architectures.ViT"
 _SLICE = f"{_COMPONENTS}.data.SliceDataModule"
 _OPTIM = "torch.optim"
 _SCHEDULE = "torch.optim.lr_scheduler"
 _ALONE = ("pretrain",)
 _BESIDE = ("semisupervise",)
 _ACROSS = ("adapt",)
+_ROUND = Parameter("round", "int", None, help="trials asked for at once; default: a quarter of all, at most 8")
 
 WORDS = (
     *(
         Component(f"resnet{depth}", "architecture", _RESNET, {"depth": depth}, f"ResNet-{depth} (He et al. 2016) in 1, 2 or 3 dimensions")
         for depth in (10, 18, 34, 50, 101)
     ),
+    Component(
+        "resnet_slim",
+        "architecture",
+        _RESNET,
+        {"depth": 10, "widths": [32, 64, 128, 256]},
+        "ResNet-10 with half the filters, for time series and small data sets",
+    ),
+    Component(
+        "sfcn",
+        "architecture",
+        f"{_COMPONENTS}.architectures.SFCN",
+        {},
+        "Simple fully convolutional network of brain age (Peng et al. 2021)",
+    ),
+    Component("vit", "architecture", _VIT, {}, "Vision transformer (Dosovitskiy et al. 2021), small, with patches of 8 voxels"),
+    *(
+        Component(
+            f"vit_{size}",
+            "architecture",
+            _VIT,
+            {"patch_size": 16, "hidden_size": hidden, "num_layers": 12, "num_heads": heads},
+            f"Vision transformer of the size ViT-{size.capitalize()}",
+        )
+        for size, hidden, heads in (("tiny", 192, 3), ("small", 384, 6), ("base", 768, 12))
+    ),
+    Component("swin", "architecture", _SWIN, {}, "Shifted-window transformer (Liu et al. 2021), small, for 2-D and 3-D images"),
+    Component(
+        "swin_tiny",
+        "architecture",
+        _SWIN,
+        {"embed_dim": 96, "patch_size": 4, "depths": [2, 2, 6, 2]},
+        "Shifted-window transformer of the size Swin-T",
+    ),
+    Component("swin_unetr", "architecture", _SWIN, {"embed_dim": 48}, "Encoder of SwinUNETR (Hatamizadeh et al. 2022)"),
     Component(
         "crop_center",
         "data",
@@ -136,4 +173,21 @@ WORDS = (
     ),
     Component("mlflow", "logger", "lightning.pytorch.loggers.MLFlowLogger", {}, "Curves for MLflow"),
     Component("linear", "schedule", f"{_SCHEDULE}.LinearLR", {}, "Learning rate changes linearly over the first epochs"),
+    Component("random", "search", "tlimb.stages.search.drawn", {}, "Draws, uniform on each axis (on its logarithm after `log`)"),
+    Component(
+        "tpe",
+        "search",
+        "optuna.samplers.TPESampler",
+        {},
+        "Tree-structured Parzen estimator (Bergstra et al. 2011, by Optuna): draws where good trials are dense and bad ones are not",
+        parameters=(_ROUND,),
+    ),
+    Component(
+        "gp",
+        "search",
+        "optuna.samplers.GPSampler",
+        {},
+        "Bayesian search with a Gaussian process (by Optuna): few trials on few axes; slower to ask",
+        parameters=(_ROUND,),
+    ),
 )

@@ -41,6 +41,8 @@ class Encoder(Protocol):
     Attributes:
         feature_dim: F.
         dropout: Rate of the dropout that heads apply to the features.
+
+    It may have an attribute `soft_labels` (`tlimb.components.architectures.SoftLabels`, or None): heads of numbers then have soft labels.
     """
 
     feature_dim: int
@@ -82,6 +84,25 @@ class PatchEncoder(SpatialEncoder, Protocol):
 
 
 @runtime_checkable
+class AdaptingEncoder(Encoder, Protocol):
+    """An encoder whose weights depend on more than its arguments, such as on the size of the images."""
+
+    def adapt_state(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+        """Weights of a relative (the same encoder for another size, another package's layout), as weights of this encoder.
+
+        Args:
+            state: Tensors by their name in the encoder; they stay as they are.
+
+        Returns:
+            The tensors to load, and a sentence on each thing that was changed. What cannot be adapted is left for loading to refuse.
+
+        Raises:
+            InputError: the weights are ambiguous.
+        """
+        ...
+
+
+@runtime_checkable
 class Head(Protocol):
     """From features to one target. The network's output is on the scale of the loss; `predict` takes it to natural units.
 
@@ -94,11 +115,11 @@ class Head(Protocol):
     classes: tuple[str, ...]
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, F) to (B,) for a number, (B, K) logits for a category."""
+        """(B, F) to (B,) for a number, or (B, bins) log-probabilities where it has soft labels; to (B, K) logits for a category."""
         ...
 
     def encode(self, target: Tensor) -> Tensor:
-        """(B,) natural units to (B,) on the scale of `forward`; missing stays missing."""
+        """(B,) natural units to the scale of `forward`: (B,), or (B, bins) soft labels; missing stays missing, a row of NaN."""
         ...
 
     def predict(self, output: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ from typing import Any
 
 from platformdirs import user_cache_dir
 
+from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import InputError, TlimbError
-from tlimb.run.store import write_json
+from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import Stage, StageGraph
 
-FORMAT = 1
+FORMAT = 2
 COMMAND = (sys.executable, "-m", "tlimb.train", "anatomy")
 
 
@@ -38,7 +39,9 @@ def anatomies(configs: Sequence[Mapping[str, Any]], *, ask: bool = True) -> list
     """Layers and parameters of architectures, as tlimb/train/anatomy.py describes them.
 
     Args:
-        ask: Whether to start the child process for those not in the cache; without it they are None.
+        configs: Of each, `class_path`, `init_args` and, where it is known, the `input_shape` of its data.
+        ask: Whether to start the child process for those not in the cache; without it they are None, as are always those whose layers
+            depend on an input shape that is not known.
 
     Raises:
         InputError: an architecture does not exist or does not take its arguments.
@@ -56,21 +59,45 @@ def anatomies(configs: Sequence[Mapping[str, Any]], *, ask: bool = True) -> list
     return [None if path in missing and not ask else json.loads(path.read_bytes()) for path in paths]
 
 
-def parameters(graph: StageGraph, *, ask: bool = True) -> dict[str, dict[str, int]]:
-    """Trainable and frozen parameters of the stages that train, by digest; without `ask`, of those whose architecture is in the cache.
+def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = True) -> dict[str, dict[str, int]]:
+    """Trainable and frozen parameters of the stages that train, by digest.
+
+    Architectures made for one size of images (ViT) are left out while that size is not known: it is where the recipe says it or, with a
+    `store`, once the data are prepared. Without `ask`, those not in the cache are left out too.
 
     Raises:
         UnknownLayerError: a layer to freeze does not exist.
     """
     stages = {stage.digest: stage for stage in graph.stages if stage.kind == "fit"}
-    keys = {digest: json.dumps(stage.config["architecture"], sort_keys=True) for digest, stage in stages.items()}
+    keys = {digest: json.dumps(_question(stage, store), sort_keys=True) for digest, stage in stages.items()}
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
     return {digest: _count(stage, anatomy) for digest, stage in stages.items() if (anatomy := known[keys[digest]]) is not None}
 
 
+def _question(stage: Stage, store: Store | None) -> dict[str, Any]:
+    architecture = dict(stage.config["architecture"])
+    known = load_catalogue().parameters(architecture["class_path"])
+    if known is not None and all(parameter.name != "input_shape" for parameter in known):
+        return architecture
+    shape = _input_shape(stage, store)
+    return architecture if shape is None else {**architecture, "input_shape": shape}
+
+
+def _input_shape(stage: Stage, store: Store | None) -> list[int] | None:
+    """Channels and size of the stage's images: what its data say of them, or else what the prepared data have."""
+    data = stage.config["data"]["init_args"]
+    prepared = next((parent["digest"] for parent in stage.config["parents"] if parent["role"] == "data"), None)
+    found: Mapping[str, Any] = {}
+    if store is not None and prepared is not None and store.is_done(prepared):
+        found = json.loads((store.folder(prepared) / "prepared.json").read_bytes())
+    channels = found.get("channels", stage.config["architecture"]["init_args"].get("in_channels"))
+    size = data.get("size") or ([data["length"]] if data.get("length") else found.get("shape"))
+    return [channels, *size] if channels and size else None
+
+
 def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
-    outputs = sum(1 if target["kind"] == "number" else len(target["classes"]) for target in stage.config["targets"])
+    outputs = sum(anatomy["number_outputs"] if target["kind"] == "number" else len(target["classes"]) for target in stage.config["targets"])
     heads = outputs * (anatomy["feature_dim"] + 1)
     encoder = anatomy["encoder_parameters"]
     arguments = stage.config["scenario"]["init_args"]

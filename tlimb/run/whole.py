@@ -5,22 +5,37 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.datasets import Datasets, dump_datasets
+from tlimb.catalogue.datasets import Datasets
 from tlimb.errors import InputError
 from tlimb.files import write_text
 from tlimb.run.anatomy import parameters
 from tlimb.run.local import run_local
-from tlimb.run.nextflow import compile_project, run_nextflow
+from tlimb.run.nextflow import compile_project, needed, run_nextflow
 from tlimb.run.progress import observer_for
+from tlimb.run.search import Rebuild, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
 
 
+class _Trials:
+    """The graph as far as it is known, and the way to know more of it."""
+
+    def __init__(self, graph: StageGraph, more: Callable[[StageGraph], StageGraph | None]) -> None:
+        self.graph = graph
+        self._more = more
+
+    def __call__(self) -> StageGraph | None:
+        """The graph with further trials, or None."""
+        found = self._more(self.graph)
+        self.graph = found or self.graph
+        return found
+
+
 def plan_document(graph: StageGraph, root: Path) -> dict[str, Any]:
     """The plan with the states in a store and the parameter counts."""
-    return graph.document(dict(Store(root).states(graph)), parameters(graph))
+    return graph.document(dict(Store(root).states(graph)), parameters(graph, store=Store(root)))
 
 
 def write_results(plan: dict[str, Any], store: Path, out: Path) -> str:
@@ -41,6 +56,7 @@ def run_recipe(
     graph: StageGraph,
     store: Store,
     datasets: Datasets,
+    rebuild: Rebuild,
     *,
     engine: str,
     profile: str,
@@ -48,27 +64,34 @@ def run_recipe(
     threads: int | None,
     echo: Echo,
 ) -> int:
-    """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted."""
+    """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted.
+
+    Args:
+        rebuild: Of a search, the graph with further trials.
+    """
     begin = time.monotonic()
     home = store.root / graph.recipe
     home.mkdir(parents=True, exist_ok=True)
-    used = dict.fromkeys(parent["name"] for stage in graph.stages for parent in stage.config["parents"] if parent["role"] == "data")
     catalogue = home / "datasets.yaml"
-    write_text(catalogue, dump_datasets(datasets, list(used)))
+    write_text(catalogue, needed(graph, datasets))
     with observer_for(graph) as observer:
         if engine == "local":
-            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer)
+            trials = _Trials(graph, lambda known: grown(known, rebuild, store.root))
+            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials)
         else:
             if jobs is not None or threads is not None:
                 raise InputError(
                     "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
                 )
             project = compile_project(graph, datasets, home / "nextflow")
-            outcome = run_nextflow(project, graph, store, profile=profile, observer=observer)
+            for file in home.glob("search-*.json"):
+                file.unlink()
+            trials = _Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
+            outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials)
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
-    text = write_results(plan_document(graph, store.root), store.root, home)
+    text = write_results(plan_document(trials.graph, store.root), store.root, home)
     echo(f"\n{text.rstrip()}")
     for digest, message in outcome.failed.items():
         echo(f"failed: {digest[:8]}: {message}")
