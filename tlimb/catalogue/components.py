@@ -22,7 +22,8 @@ class Parameter:
 class Component:
     """A catalogue entry: a word of the language that stands for a class with some arguments already given.
 
-    `spatial_dims` says of a DataModule how many dimensions its images have, so that the compile side can infer the architecture's.
+    `spatial_dims` says of a DataModule how many dimensions its images have, so that the compile side can infer the architecture's;
+    `one_channel` whether each file of a scan is one channel, so that it can count them.
     A method is a scenario (`class_path`) with, where it has one, an `auxiliary` term of the loss; its arguments go to the one that has them.
     `verbs` are the statements that can name the method, `targets` the kind of targets it works for (None: any).
     """
@@ -35,6 +36,7 @@ class Component:
     parameters: tuple[Parameter, ...] = ()
     owner: str = "tlimb"
     spatial_dims: int | None = None
+    one_channel: bool = True
     auxiliary: str | None = None
     verbs: tuple[str, ...] = ()
     targets: str | None = None

@@ -67,6 +67,23 @@ WORDS = (
         )
         for plane in ("axial", "coronal", "sagittal")
     ),
+    Component(
+        "bioimage",
+        "data",
+        f"{_COMPONENTS}.data.BioImageDataModule",
+        {},
+        "Pictures, microscopy stacks and volumes of any channels",
+        one_channel=False,
+    ),
+    Component(
+        "timeseries",
+        "data",
+        f"{_COMPONENTS}.data.TimeSeriesDataModule",
+        {},
+        "Series of regions over time, such as resting-state fMRI of an atlas",
+        spatial_dims=1,
+        one_channel=False,
+    ),
     Component("supervised", "scenario", f"{_COMPONENTS}.scenarios.Supervised", {}, "Learn labelled targets"),
     Component("regression", "objective", f"{_COMPONENTS}.objectives.RegressionObjective", {}, "Loss of a number"),
     Component("classification", "objective", f"{_COMPONENTS}.objectives.ClassificationObjective", {}, "Loss of categories"),

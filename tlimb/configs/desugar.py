@@ -220,7 +220,7 @@ def _architecture(step: Step, catalogue: Catalogue, data: Config, dataset: Datas
 def fitted_to_data(config: Config, catalogue: Catalogue, data: Config, dataset: Dataset) -> Config:
     """An architecture with the channels and dimensions of the data, where it takes them and does not say otherwise."""
     entry = next((c for c in catalogue.components.values() if c.kind == "data" and c.class_path == data["class_path"]), None)
-    inferred: dict[str, Any] = {"in_channels": dataset.channels}
+    inferred: dict[str, Any] = {"in_channels": dataset.channels} if entry is None or entry.one_channel else {}
     if entry and entry.spatial_dims:
         inferred["spatial_dims"] = entry.spatial_dims
     known = catalogue.parameters(config["class_path"])

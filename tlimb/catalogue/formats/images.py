@@ -91,7 +91,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
     participants = tuple(dict.fromkeys([*rows, *imaged]))
     everything = (*records, *(row for name, row in rows.items() if name not in imaged))
     return Contents(
-        where, columns, everything, participants, tuple(found), tuple(problems), tuple(identity), _labels(options, fields, records)
+        table.path, columns, everything, participants, tuple(found), tuple(problems), tuple(identity), _labels(options, fields, records)
     )
 
 

@@ -159,5 +159,7 @@ def _differ(name: str, shapes: Mapping[tuple[int, ...], str]) -> InputError:
         listed = "; ".join(f"{shape[0]} ({participant})" for shape, participant in shown)
         return InputError(f"{name}: the scans differ in their number of channels or regions: {listed}", "all scans need the same")
     listed = "; ".join(f"{' x '.join(map(str, shape[1:]))} ({participant})" for shape, participant in shown)
+    if len({len(shape) for shape in shapes}) > 1:
+        return InputError(f"{name}: some images are pictures, some are volumes: {listed}", "make two data sets of them")
     largest = [max(sizes) for sizes in zip(*(shape[1:] for shape in shapes), strict=True)]
     return InputError(f"{name}: the images differ in shape: {listed}", f"give all one size, e.g. size={'x'.join(map(str, largest))}")

@@ -59,15 +59,20 @@ def read_volume(files: Sequence[Path], *, orientation: str, spacing_mm: Sequence
     spatial = first.ndim - 1
     foreground_ml = float((first.array > 0).sum()) * float(np.prod(np.asarray(first.pixdim[:spatial], dtype=np.float64))) / 1000
     image = MetaTensor(np.concatenate([channel.array for channel in channels]), affine=first.affine)
+    array, spacing = align(image, orientation, spacing_mm)
+    normalised = [normalise(channel, intensity) for channel in array]
+    fill = np.array([background for _, background in normalised], dtype=np.float32)
+    return Volume(np.stack([channel for channel, _ in normalised]), fill, spacing, foreground_ml)
+
+
+def align(image: MetaTensor, orientation: str, spacing_mm: Sequence[float] | None) -> tuple[Image, tuple[float, ...]]:
+    """A volume (C, space…) turned and resampled, and its voxel size; a picture (C, x, y) stays as it is."""
+    spatial = image.ndim - 1
     if spatial == 3:
         image = Orientation(axcodes=orientation, labels=_AXES)(image)
         if spacing_mm is not None:
             image = Spacing(pixdim=tuple(spacing_mm), mode="bilinear", padding_mode="zeros")(image)
-    array = np.ascontiguousarray(image.array, dtype=np.float32)
-    spacing = tuple(float(size) for size in image.pixdim[:spatial])
-    normalised = [normalise(channel, intensity) for channel in array]
-    fill = np.array([background for _, background in normalised], dtype=np.float32)
-    return Volume(np.stack([channel for channel, _ in normalised]), fill, spacing, foreground_ml)
+    return np.ascontiguousarray(image.array, dtype=np.float32), tuple(float(size) for size in image.pixdim[:spatial])
 
 
 def read_image(file: Path) -> MetaTensor:
@@ -82,7 +87,7 @@ def read_image(file: Path) -> MetaTensor:
         raise UnusableError("the file is empty (0 bytes)")
     reader = _reader(file)
     try:
-        _verify(file)
+        verify(file)
         array, meta = reader.get_data(reader.read(file))
         image = EnsureChannelFirst()(MetaTensor(np.array(array, dtype=np.float32), meta=meta))
     except Exception as error:  # whatever a damaged file makes a reader raise is a reason to name it
@@ -139,7 +144,7 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
     return np.where(mask, (image - mean) / sd, 0).astype(np.float32), 0.0
 
 
-def _verify(file: Path) -> None:
+def verify(file: Path) -> None:
     """Decompress to the end: nibabel stops after the last voxel, before the checksum that tells a damaged file."""
     if file.suffix == ".gz":
         with gzip.open(file) as stream:

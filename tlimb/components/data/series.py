@@ -117,11 +117,17 @@ def _mat(file: Path, variable: str | None) -> Table:
     matrices = {
         name: value
         for name, value in content.items()
-        if not name.startswith("__") and isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu" and min(value.shape) > 1
+        if not name.startswith("__")
+        and isinstance(value, np.ndarray)
+        and value.ndim == 2
+        and value.dtype.kind in "fiu"
+        and min(value.shape) > 1
     }
-    if variable is not None and variable not in matrices or len(matrices) != 1 and variable is None:
+    if variable not in matrices and (variable is not None or len(matrices) != 1):
         there = ", ".join(f"{name} ({_size(value)})" for name, value in matrices.items()) or "none"
-        raise UnusableError(f"which matrix? it holds {there}: write variable=NAME" if variable is None else f"no matrix '{variable}': it holds {there}")
+        raise UnusableError(
+            f"which matrix? it holds {there}: write variable=NAME" if variable is None else f"no matrix '{variable}': it holds {there}"
+        )
     return np.asarray(matrices[variable or next(iter(matrices))])
 
 
