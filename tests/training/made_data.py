@@ -63,7 +63,15 @@ class MadeDataModule(lightning.LightningDataModule):
         super().__init__()
         self.batch_size, self.dims, self.missing = batch_size, dims, missing
 
-    def connect(self, targets: list[dict[str, Any]], split: Mapping[str, Any], prepared: Mapping[str, Path], seed: int) -> None:
+    def connect(
+        self,
+        targets: list[dict[str, Any]],
+        split: Mapping[str, Any],
+        prepared: Mapping[str, Path],
+        seed: int,
+        unlabelled: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        assert not unlabelled, "all images of this module have labels"
         random = np.random.default_rng(0)
         person = np.repeat(np.arange(40), 2)
         age, sex = 20 + 60 * random.random(40)[person], random.integers(0, 2, 40)[person]
@@ -120,3 +128,6 @@ class MadeDataModule(lightning.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         return self._loader("test")
+
+    def unlabelled_dataloader(self) -> DataLoader[dict[str, Any]]:
+        raise NotImplementedError

@@ -1,8 +1,10 @@
-"""What `freeze` means: which parameters stay as they are, and which modules stay in eval mode."""
+"""What `freeze` and `unfreeze` mean: which parameters stay as they are, which modules stay in eval mode, and until when."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 
@@ -15,12 +17,33 @@ class Frozen:
     """The frozen part of a network.
 
     Attributes:
-        parameters: Get no gradient and no optimizer state.
+        parameters: Get no gradient.
         modules: Stay in eval mode: running statistics of BatchNorm move in training mode even where nothing has a gradient.
     """
 
     parameters: tuple[nn.Parameter, ...] = ()
     modules: tuple[nn.Module, ...] = ()
+
+    def within(self, other: "Frozen") -> "Frozen":
+        """What is frozen here and there."""
+        parameters, modules = set(other.parameters), set(other.modules)
+        return Frozen(
+            tuple(parameter for parameter in self.parameters if parameter in parameters),
+            tuple(module for module in self.modules if module in modules),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is frozen from an epoch on, until the next phase.
+
+    Attributes:
+        epoch: Counted from 1, as in a recipe and in `history.csv`.
+        frozen: Never more than in the phase before.
+    """
+
+    epoch: int
+    frozen: Frozen
 
 
 def frozen_part(network: Network, freeze: str | None, only: bool = False) -> Frozen:
@@ -59,6 +82,77 @@ def frozen_part(network: Network, freeze: str | None, only: bool = False) -> Fro
         if name and not inside.startswith(name + "."):
             modules.append(module)
     return Frozen(tuple(parameters), tuple(modules))
+
+
+def phases(
+    network: Network,
+    freeze: str | None,
+    only: bool = False,
+    *,
+    unfreeze: Mapping[str, Any] | None = None,
+    gradual: int | None = None,
+) -> tuple[Phase, ...]:
+    """The phases of a training, in order; the first one begins with epoch 1.
+
+    Args:
+        network: Encoder and heads.
+        freeze: As in `frozen_part`.
+        only: As in `frozen_part`.
+        unfreeze: {layer, epoch, lr}: the layer and all after it train from that epoch on; `lr` is not looked at here.
+        gradual: Epochs between two phases of gradual unfreezing (Howard & Ruder 2018): each frees one more of the outermost freeze points,
+            the last one first.
+
+    Raises:
+        InputError: nothing is frozen, nothing would be freed, or the values are out of range.
+    """
+    start = Phase(1, frozen_part(network, freeze, only))
+    if unfreeze is None and gradual is None:
+        return (start,)
+    word = "gradual" if unfreeze is None else "unfreeze"
+    if unfreeze is not None and gradual is not None:
+        raise InputError("scenario.unfreeze and scenario.gradual exclude each other", "keep one of them")
+    if not start.frozen.parameters:
+        raise InputError(
+            f"scenario.{word}: nothing is frozen, so nothing can be freed", "say what is frozen until then: freeze LAYER, or all"
+        )
+    if unfreeze is not None:
+        layer, epoch = _read(unfreeze)
+        freed = Frozen() if layer == "all" else start.frozen.within(frozen_part(network, layer))
+        if len(freed.parameters) == len(start.frozen.parameters):
+            raise InputError(
+                f"scenario.unfreeze: '{layer}' and all after it train anyway, as freeze is '{freeze}'",
+                f"unfreeze a layer before '{freeze}', or freeze more" if freeze != "all" else "name a layer with parameters",
+            )
+        return start, Phase(epoch, freed)
+    assert gradual is not None
+    if isinstance(gradual, bool) or not isinstance(gradual, int) or gradual < 1:
+        raise InputError(f"scenario.gradual: {gradual} is no number of epochs", "gradual starts at 1: one more layer in each epoch")
+    found = [start]
+    for point in [*reversed(outermost(network)[1:]), None]:  # the first point goes with whatever is registered before it
+        freed = Frozen() if point is None else found[-1].frozen.within(frozen_part(network, point))
+        if len(freed.parameters) < len(found[-1].frozen.parameters):
+            found.append(Phase(1 + gradual * len(found), freed))
+    return tuple(found)
+
+
+def outermost(network: Network) -> tuple[str, ...]:
+    """The freeze points of the encoder that lie in no other one, in order."""
+    points = network.encoder.freeze_points()
+    return tuple(point for point in points if not any(point.startswith(other + ".") for other in points))
+
+
+def _read(unfreeze: Mapping[str, Any]) -> tuple[str, int]:
+    """Layer and epoch."""
+    if not {"layer", "epoch"} <= unfreeze.keys() <= {"layer", "epoch", "lr"}:
+        raise InputError(f"scenario.unfreeze has {', '.join(unfreeze) or 'nothing'}", "it has layer and epoch, and may have lr")
+    layer, epoch, lr = unfreeze["layer"], unfreeze["epoch"], unfreeze.get("lr")
+    if layer is None or layer == "none":
+        raise InputError("scenario.unfreeze: 'none' is no layer", "name the first layer that trains; all frees the whole encoder")
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 1:
+        raise InputError(f"scenario.unfreeze.epoch: {epoch} is no epoch", "epochs are counted from 1")
+    if lr is not None and not (isinstance(lr, int | float) and 0 < lr < math.inf):
+        raise InputError(f"scenario.unfreeze.lr: {lr} is no learning rate", "it is above 0; leave it out for that of the optimizer")
+    return str(layer), epoch
 
 
 def _points_hint(freeze: str, points: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """`Supervised`: learn labelled targets with whatever network and objective."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -10,9 +11,9 @@ from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.contracts import Batch, Network, Objective, Pass, Step, Term, View
 from tlimb.components.scenarios.evaluation import metric_choices
-from tlimb.components.scenarios.freezing import frozen_part
+from tlimb.components.scenarios.freezing import phases
 from tlimb.components.scenarios.inference import Inference, UnitsOf
-from tlimb.components.scenarios.optimization import build_optimizer, build_schedule
+from tlimb.components.scenarios.optimization import build_optimizer, build_schedule, learning_rates
 from tlimb.errors import InputError, TlimbError
 
 _OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}}
@@ -32,6 +33,12 @@ class Supervised(Inference):
         schedule: {class_path, init_args} of a learning rate schedule; none keeps the rate.
         freeze: The layer up to which the encoder is frozen: it and all after it train. none freezes nothing, all trains only the heads.
         freeze_only: Freeze that layer alone.
+        unfreeze: {layer, epoch, lr}: that layer and all after it train from that epoch on (counted from 1), what is freed with its own
+            learning rate where one is given.
+        gradual: Free one more of the encoder's outermost layers, the last one first, each time that many epochs are over.
+        encoder_lr: Factor on the learning rate of the encoder.
+        layer_decay: Factor on the learning rate of each of the encoder's outermost layers, beside that of the layer after it; the heads
+            have the whole rate.
         patience: Stop after that many epochs without a better monitored value; none trains all epochs.
     """
 
@@ -47,6 +54,10 @@ class Supervised(Inference):
         schedule: Mapping[str, Any] | None = None,
         freeze: str | None = None,
         freeze_only: bool = False,
+        unfreeze: Mapping[str, Any] | None = None,
+        gradual: int | None = None,
+        encoder_lr: float = 1.0,
+        layer_decay: float = 1.0,
         patience: int | None = None,
     ) -> None:
         super().__init__(network, unit)
@@ -54,6 +65,9 @@ class Supervised(Inference):
             raise InputError(f"scenario.monitor: this stage has no '{monitor}'", did_you_mean(monitor, choices))
         if patience is not None and patience < 1:
             raise InputError(f"scenario.patience: {patience} is none", "patience starts at 1")
+        for name, factor in (("encoder_lr", encoder_lr), ("layer_decay", layer_decay)):
+            if not 0 < factor < math.inf:
+                raise InputError(f"scenario.{name}: {factor} is out of range", "it is above 0; freeze keeps layers as they are")
         self.objective = objective
         self.terms = nn.ModuleDict(cast(Mapping[str, nn.Module], terms or {}))
         self.monitor = monitor
@@ -61,9 +75,12 @@ class Supervised(Inference):
         self.patience = patience
         self._optimizer = optimizer or _OPTIMIZER
         self._schedule = schedule
-        self._frozen = frozen_part(network, freeze, freeze_only)
-        for parameter in self._frozen.parameters:
-            parameter.requires_grad_(False)
+        self._factors = {"encoder_lr": float(encoder_lr), "layer_decay": float(layer_decay)}
+        self._unfreeze = unfreeze
+        self._phases = phases(network, freeze, freeze_only, unfreeze=unfreeze, gradual=gradual)
+        # What the architecture itself keeps from training stays so.
+        self._held = tuple(parameter for parameter in self._phases[0].frozen.parameters if parameter.requires_grad)
+        self._freeze(1)
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"freeze: {freeze} leaves nothing to train", "freeze less")
         self._loss = torch.zeros(())
@@ -94,15 +111,49 @@ class Supervised(Inference):
         return False
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and, where there is one, schedule of the trainable parameters."""
+        """Optimizer and, where there is one, schedule of all parameters that train at some time.
+
+        Raises:
+            InputError: what is to be freed would never be.
+        """
         trainable = nn.ModuleList([self.network, *([self.objective] if isinstance(self.objective, nn.Module) else []), self.terms])
-        optimizer = build_optimizer(self._optimizer, trainable)
+        rates = learning_rates(self._optimizer, self.network, **self._factors)
+        later = self._freed()
+        if self._unfreeze and self._unfreeze.get("lr") is not None:
+            rates |= dict.fromkeys(later, float(self._unfreeze["lr"]))
+        optimizer = build_optimizer(self._optimizer, trainable, rates=rates, later=later)
         if not self._schedule:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         epochs = self.trainer.max_epochs or 1
         schedule = build_schedule(self._schedule, optimizer, epochs=epochs, steps=steps, monitor=self.monitor, mode=self.mode)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _freed(self) -> tuple[nn.Parameter, ...]:
+        """What is frozen at first and trains in the end."""
+        if len(self._phases) == 1:
+            return ()
+        last = self.trainer.max_epochs
+        reached = [phase for phase in self._phases if last is None or last < 0 or phase.epoch <= last]
+        if len(reached) == 1:
+            raise InputError(
+                f"unfreeze at epoch {self._phases[1].epoch}: this stage has {last} epochs",
+                f"free layers earlier, or train longer: epochs={self._phases[1].epoch + 1}",
+            )
+        if self.trainer.world_size > 1:
+            # Gradients are summed over processes for those parameters only that train when the processes are connected.
+            raise InputError("unfreeze works on one device only", "train with devices=1")
+        still = set(reached[-1].frozen.parameters)
+        return tuple(parameter for parameter in self._held if parameter not in still)
+
+    def _freeze(self, epoch: int) -> None:
+        """Freeze what is frozen in an epoch, counted from 1, and let all else train."""
+        self._frozen = [phase for phase in self._phases if phase.epoch <= epoch][-1].frozen
+        frozen = set(self._frozen.parameters)
+        for parameter in self._held:
+            parameter.requires_grad_(parameter not in frozen)
+            if parameter in frozen:
+                parameter.grad = None  # an optimizer moves what has a gradient, even one of 0
 
     def train(self, mode: bool = True) -> "Supervised":
         """Training mode for all but the frozen modules."""
@@ -143,7 +194,12 @@ class Supervised(Inference):
         return [self.objective(step.labelled.outputs, cast(Batch, {**batch, "targets": step.targets}))]
 
     def on_train_epoch_start(self) -> None:
-        """Start the mean loss of the epoch, and remember its learning rate: a schedule changes it before the epoch's end is logged."""
+        """Free what trains from this epoch on; start the mean loss of the epoch, and remember its learning rate.
+
+        A schedule changes the rate before the epoch's end is logged.
+        """
+        self._freeze(self.current_epoch + 1)
+        self.train()
         self._clear()
         self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
