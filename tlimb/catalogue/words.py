@@ -7,6 +7,7 @@ _RESNET = f"{_COMPONENTS}.architectures.ResNet"
 _SWIN = f"{_COMPONENTS}.architectures.Swin"
 _VIT = f"{_COMPONENTS}.architectures.ViT"
 _SLICE = f"{_COMPONENTS}.data.SliceDataModule"
+_AUGMENT = f"{_COMPONENTS}.augmentations"
 _OPTIM = "torch.optim"
 _SCHEDULE = "torch.optim.lr_scheduler"
 _ALONE = ("pretrain",)
@@ -84,6 +85,17 @@ WORDS = (
         spatial_dims=1,
         one_channel=False,
     ),
+    Component("affine", "augmentation", f"{_AUGMENT}.Affine", {}, "Turn, scale, shift and shear"),
+    Component("elastic", "augmentation", f"{_AUGMENT}.ElasticDeformation", {}, "Smooth random deformation"),
+    Component("flip", "augmentation", f"{_AUGMENT}.Flip", {}, "Mirror along an axis, left and right by default"),
+    Component("crop", "augmentation", f"{_AUGMENT}.ResizedCrop", {}, "Random box, scaled to the image's size"),
+    Component("noise", "augmentation", f"{_AUGMENT}.Noise", {}, "Gaussian noise"),
+    Component("bias", "augmentation", f"{_AUGMENT}.BiasField", {}, "Smooth bias field, as of an inhomogeneous coil"),
+    Component("gamma", "augmentation", f"{_AUGMENT}.Gamma", {}, "Change of contrast"),
+    Component("cutout", "augmentation", f"{_AUGMENT}.Cutout", {}, "Boxes, or spans of time, set to 0"),
+    Component("ghosting", "augmentation", f"{_AUGMENT}.Ghosting", {}, "Ghosts along an axis, as of a pulse"),
+    Component("spike", "augmentation", f"{_AUGMENT}.Spike", {}, "Stripes, as of a spike in k-space"),
+    Component("motion", "augmentation", f"{_AUGMENT}.Motion", {}, "Movements of the head during the scan"),
     Component("supervised", "scenario", f"{_COMPONENTS}.scenarios.Supervised", {}, "Learn labelled targets"),
     Component("regression", "objective", f"{_COMPONENTS}.objectives.RegressionObjective", {}, "Loss of a number"),
     Component("classification", "objective", f"{_COMPONENTS}.objectives.ClassificationObjective", {}, "Loss of categories"),
