@@ -339,8 +339,10 @@ def test_a_table_is_suggested_too(tmp_path: Path) -> None:
             "labels": {"age": {"column": "Age", "unit": "years"}, "sex": {"column": "sex", "classes": ["F", "M"]}},
         }
     }
-    with pytest.raises(InputError, match="neither a BIDS folder"):
-        suggest_entry(tmp_path)
+    assert suggest_entry(tmp_path)[1].partition("\n")[2] == text.partition("\n")[2]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no data set of a known layout"):
+        suggest_entry(tmp_path / "empty")
 
 
 def test_adding_an_entry_keeps_all_other_text(tmp_path: Path) -> None:

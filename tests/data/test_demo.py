@@ -84,7 +84,14 @@ def test_inspection_finds_looks_copies_and_damage(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("TLIMB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "datasets.yaml").write_text("demo: {format: demo, participants: 4}\n")
     dataset = find_datasets(tmp_path)["demo"]
-    looks = {"kind": "images", "orientation": "RAS", "shape": [40, 48, 40], "spacing_mm": [4.0, 4.0, 4.0], "dtype": "int16"}
+    looks = {
+        "kind": "images",
+        "what": "images",
+        "orientation": "RAS",
+        "shape": [40, 48, 40],
+        "spacing_mm": [4.0, 4.0, 4.0],
+        "dtype": "int16",
+    }
     assert inspect(dataset) == [looks | {"count": 4, "file": "sub-0001/anat/sub-0001_T1w.nii.gz"}]
     paths = [scan.images[0] for scan in dataset.listing().scans]
     original = nib.load(paths[0])

@@ -11,7 +11,7 @@ import yaml
 from platformdirs import user_config_path
 
 from tlimb.catalogue.formats import Problem, demo
-from tlimb.catalogue.formats.suggest import suggest_bids, suggest_table
+from tlimb.catalogue.formats.suggest import suggest
 from tlimb.catalogue.listing import FORMATS, Dataset, Listing, Scan, describe
 from tlimb.catalogue.tables import Label, did_you_mean
 from tlimb.errors import InputError
@@ -210,20 +210,14 @@ def _expanded(value: Any, place: str) -> Any:
 
 
 def suggest_entry(folder: Path) -> tuple[str, str]:
-    """A first entry for a BIDS folder or a table: its name, and its YAML text with the name on the first line.
+    """A first entry for a folder of any known layout, or a table: its name, and its YAML text with the name on the first line.
 
     Raises:
         InputError: `folder` is neither.
     """
     folder = Path(folder).expanduser().resolve()
-    if folder.is_file():
-        name, lines = folder.stem, suggest_table(folder)
-    elif folder.is_dir() and any(folder.glob("sub-*")):
-        name, lines = folder.name, suggest_bids(folder)
-    else:
-        raise InputError(
-            f"{folder}: neither a BIDS folder (with sub-*) nor a CSV or TSV file", "give the top folder of a BIDS data set, or a table"
-        )
+    lines = suggest(folder)
+    name = folder.stem if folder.is_file() else folder.name
     name = re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
     name = f"data_{name}" if name[0].isdigit() else name
     return name, f"{name}:\n" + "".join(f"  {line}\n" for line in lines)

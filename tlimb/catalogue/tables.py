@@ -73,6 +73,17 @@ def read_table(path: Path, keep: Callable[[str], bool] | None = None) -> Table:
         raise InputError(f"{path}: the table cannot be read ({error})", "look for a stray quote") from None
 
 
+def read_columns(path: Path) -> tuple[str, ...]:
+    """The columns of a table, without reading it; none where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    separator = "\t" if path.suffix == ".tsv" else max(",;\t", key=first.count)
+    return tuple(name.strip() for name in next(csv.reader([first], delimiter=separator), []))
+
+
 def _read(path: Path, reader: Any, keep: Callable[[str], bool] | None) -> Table:
     columns = tuple(name.strip() for name in next(reader, []))
     if not columns or not any(columns):

@@ -41,7 +41,7 @@ def list_datasets(explicit: Path | None, *, as_json: bool, echo: Echo) -> None:
             labels = ", ".join(_labels(found[name])["labels"]) or "no labels"
         except InputError as error:
             labels = f"✖ {error.message}"
-        echo(f"{name:16} {found[name].format:6} {labels}")
+        echo(f"{name:16} {found[name].format:9} {labels}")
     if not found.sources:
         echo("\nNo datasets.yaml here or above. Add a folder of yours with: tlimb data add FOLDER")
 
@@ -94,8 +94,7 @@ def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, ec
         if finding["kind"] != "images":
             kinds.setdefault(finding["kind"], []).append(finding["message"])
             continue
-        shape, spacing = ("x".join(f"{side:g}" for side in finding[key]) for key in ("shape", "spacing_mm"))
-        echo(f"  {finding['count']} images {shape} voxels of {spacing} mm, {finding['orientation']}, {finding['dtype']}")
+        echo(f"  {_look_line(finding)}")
     for kind, lines in kinds.items():
         echo(f"\n! {kind.replace('-', ' ')}: {len(lines)}")
         for line in lines[:SHOWN]:
@@ -104,6 +103,13 @@ def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, ec
             echo(f"    … and {len(lines) - SHOWN} more (all with --json)")
     if not kinds:
         echo("no problems")
+
+
+def _look_line(finding: dict[str, Any]) -> str:
+    """How images look, e.g. ``24 images 40x48x40 voxels of 4x4x4 mm, RAS, uint8``."""
+    shape, spacing = ("x".join(f"{side:g}" for side in finding[key]) for key in ("shape", "spacing_mm"))
+    size = f"{shape} voxels of {spacing} mm" if finding["orientation"] else shape
+    return ", ".join(part for part in (f"{finding['count']} {finding['what']} {size}", finding["orientation"], finding["dtype"]) if part)
 
 
 def _label_line(label: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.formats import bids
-from tlimb.catalogue.tables import Table, as_number, distinct, read_table
+from tlimb.catalogue.formats import bare, bids, hcp, images, ukbiobank
+from tlimb.catalogue.tables import Table, as_number, distinct, read_columns, read_table
 from tlimb.errors import InputError
 
 _AGE = re.compile(r"age|age[_ ]?at[_ ]?(scan|visit|mri)|age[_ ]?(years|yrs)", re.IGNORECASE)
@@ -17,9 +17,72 @@ _SITE = re.compile(r"site|site[_ ]?id|cent(er|re)|scanner|institution", re.IGNOR
 _FAMILY = re.compile(r"family|family[_ ]?id|rel[_ ]?family[_ ]?id", re.IGNORECASE)
 _PARTICIPANT = re.compile(r"participant([_ ]?id)?|subject([_ ]?id)?|sub|id|src[_ ]?subject[_ ]?id", re.IGNORECASE)
 _SESSION = re.compile(r"session([_ ]?id)?|visit|ses", re.IGNORECASE)
-_IMAGE = re.compile(r".*\.(nii|nii\.gz|png|jpe?g|tiff?|npy)", re.IGNORECASE)
+_IMAGE = re.compile(r".*\.(nii|nii\.gz|png|jpe?g|tiff?|bmp|npy|mat|1D|csv|tsv|txt)", re.IGNORECASE)
 _RESERVED = {"true", "false", "null", "yes", "no", "on", "off"}
 _FEMALE, _MALE = {"f", "female"}, {"m", "male"}
+
+
+def suggest(place: Path) -> list[str]:
+    """The lines of an entry (without its name) for a folder of any known layout, or a table with image paths.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if place.is_file():
+        return suggest_table(place)
+    if not place.is_dir():
+        raise InputError(f"{place}: no such folder or file", "give the top folder of a data set, or a table of images")
+    folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if any(folder.name.startswith("sub-") for folder in folders):
+        return suggest_bids(place)
+    if any(
+        hcp.SUBJECT.fullmatch(folder.name) and any((folder / inner).is_dir() for inner in ("T1w", "MNINonLinear")) for folder in folders
+    ):
+        return _suggest_hcp(place, folders)
+    if bulk := next(ukbiobank.bulk(place), None):
+        return _suggest_ukbiobank(place, bulk[0]["field"])
+    for table in sorted(path for path in place.iterdir() if path.suffix in (".csv", ".tsv") and path.is_file()):
+        try:
+            return suggest_table(table)
+        except InputError:  # another table, or labels of the images beside it
+            continue
+    return _suggest_images(place)
+
+
+def _suggest_hcp(folder: Path, subjects: list[Path]) -> list[str]:
+    there = [name for name, path in hcp.IMAGES.items() if any(next(subject.glob(path), None) for subject in subjects[:20])]
+    others = f"   # also there: {', '.join(there[1:])}" if there[1:] else ""
+    image = there[0] if there else f"T1w   # not there; a path in a participant's folder, or one of {', '.join(hcp.IMAGES)}"
+    return ["format: hcp", f"root: {_text(str(folder))}", f"image: {image}{others}"]
+
+
+def _suggest_ukbiobank(folder: Path, field: str) -> list[str]:
+    image = next((name for name, path in ukbiobank.IMAGES.items() if path.startswith(f"{field}/")), field)
+    lines = ["format: ukbiobank", f"root: {_text(str(folder))}", f"image: {_text(image)}"]
+    for table in sorted([*folder.glob("*.csv"), *folder.glob("*.tsv")]):
+        if any(map(ukbiobank.cell, read_columns(table))):
+            return [*lines, f"table: {_text(table.name)}"]
+    return [*lines, "# table: ukb12345.csv   # the table of fields: labels age and sex are known then"]
+
+
+def _suggest_images(folder: Path) -> list[str]:
+    try:
+        contents = images.read(str(folder), folder, {})
+    except InputError as error:
+        raise InputError(
+            f"{folder}: no data set of a known layout",
+            "known are BIDS (sub-*), HCP (100307/T1w), UK Biobank (1000001_20252_2_0), a table of images, a folder of images; "
+            f"as the last: {error.message.removeprefix(f'{folder}: ')}",
+        ) from None
+    nested = any(scan.images[0].parent != folder for scan in contents.found)
+    pattern = images.NESTED if nested else images.FLAT
+    lines = ["format: images", f"root: {_text(str(folder))}", f'pattern: "{pattern}"   # participant: what of the name is its id']
+    known = {scan.participant_id for scan in contents.found}
+    for table in sorted([*folder.glob("*.csv"), *folder.glob("*.tsv")]):
+        column = _first(read_columns(table), _PARTICIPANT)
+        if column and known & {bare(record.get(column)) for record in (read := read_table(table)).records}:
+            return [*lines, f"table: {_text(table.name)}", f"participant: {_text(column)}", *_columns(read, {})]
+    return lines
 
 
 def suggest_bids(folder: Path) -> list[str]:

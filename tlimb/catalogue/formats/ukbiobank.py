@@ -89,7 +89,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
     labels = {name: _column(spec, cells.values(), table.path, f"{place}, labels.{name}") for name, spec in specs.items()}
     withdrawn = _withdrawn(root, options)
     scans: dict[tuple[str, int, int], dict[int, Path]] = {}
-    for match, path in _bulk(root):
+    for match, path in bulk(root):
         field, extension = int(match["field"]), match["extension"]
         if field not in {wanted_field for wanted_field, _ in images} or match["eid"] in withdrawn:
             continue
@@ -245,7 +245,7 @@ def _withdrawn(root: Path, options: Mapping[str, Any]) -> frozenset[str]:
         raise InputError(f"{path}: cannot be read ({error})", "correct withdrawn in datasets.yaml") from None
 
 
-def _bulk(root: Path) -> Iterator[tuple[re.Match[str], Path]]:
+def bulk(root: Path) -> Iterator[tuple[re.Match[str], Path]]:
     """Bulk files and folders in the root or one folder below it."""
     for entry in _entries(root):
         if match := BULK.fullmatch(entry.name):

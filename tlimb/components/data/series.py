@@ -42,19 +42,26 @@ def read_series(files: Sequence[Path], *, row: str = "auto", variable: str | Non
     series = np.concatenate(tables)
     if series.shape[1] < 2:
         raise UnusableError("the series have one time point only")
-    absent = np.isnan(series)
-    series[absent.all(axis=1)] = 0
+    series[np.isnan(series).all(axis=1)] = 0
     if not np.isfinite(series).all():
         region, frame = np.argwhere(~np.isfinite(series))[0] + 1
         raise UnusableError(f"values are missing or infinite, first in region {region} at time point {frame}")
-    mean, sd = series.mean(axis=1, keepdims=True), series.std(axis=1, keepdims=True)
-    flat = (sd <= _FLAT * np.abs(mean))[:, 0]
-    if flat.all():
+    constant = flat(series)
+    if constant.all():
         raise UnusableError(f"all {len(series)} series are constant")
     if zscore:
+        mean, sd = series.mean(axis=1, keepdims=True), series.std(axis=1, keepdims=True)
         series = (series - mean) / np.where(sd > 0, sd, 1)
-        series[flat] = 0
-    return Volume(series.astype(np.float32), np.zeros(len(series), np.float32), (1.0,), 0.0, int(flat.sum()))
+    series[constant] = 0
+    return Volume(series.astype(np.float32), np.zeros(len(series), np.float32), (1.0,), 0.0, int(constant.sum()))
+
+
+def flat(series: Table) -> NDArray[np.bool_]:
+    """By region of (regions, time), whether its series is constant or nowhere measured."""
+    absent = np.isnan(series).all(axis=1)
+    measured = np.where(absent[:, None], 0, series)
+    constant: NDArray[np.bool_] = measured.std(axis=1) <= _FLAT * np.abs(measured.mean(axis=1))
+    return constant
 
 
 def read_table(file: Path, row: str = "auto", variable: str | None = None) -> Table:
