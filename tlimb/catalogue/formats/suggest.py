@@ -80,8 +80,10 @@ def _suggest_images(folder: Path) -> list[str]:
     known = {scan.participant_id for scan in contents.found}
     for table in sorted([*folder.glob("*.csv"), *folder.glob("*.tsv")]):
         column = _first(read_columns(table), _PARTICIPANT)
-        if column and known & {bare(record.get(column)) for record in (read := read_table(table)).records}:
-            return [*lines, f"table: {_text(table.name)}", f"participant: {_text(column)}", *_columns(read, {})]
+        if column is not None:
+            read = read_table(table)
+            if known & {bare(record.get(column)) for record in read.records}:
+                return [*lines, f"table: {_text(table.name)}", f"participant: {_text(column)}", *_columns(read, {})]
     return lines
 
 

@@ -58,8 +58,8 @@ def read_series(files: Sequence[Path], *, row: str = "auto", variable: str | Non
 
 def flat(series: Table) -> NDArray[np.bool_]:
     """By region of (regions, time), whether its series is constant or nowhere measured."""
-    absent = np.isnan(series).all(axis=1)
-    measured = np.where(absent[:, None], 0, series)
+    absent = np.isnan(series).all(axis=1, keepdims=True)
+    measured = np.where(absent, 0, series)
     constant: NDArray[np.bool_] = measured.std(axis=1) <= _FLAT * np.abs(measured.mean(axis=1))
     return constant
 
