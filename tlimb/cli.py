@@ -82,7 +82,25 @@ def _example(text: str) -> dict[str, str]:
     return {"epilog": f"\b\nExample:\n    {text}"}
 
 
-recipe_argument: Decorator = click.argument("recipe", metavar="RECIPE")
+TRUST = "tlimb.trust"
+
+
+def recipe_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """RECIPE, and whether the code beside it may be run."""
+    trust = click.option(
+        "--trust", is_flag=True, expose_value=False, callback=_remember_trust, help="Run own components that lie beside the recipe."
+    )
+    return click.argument("recipe", metavar="RECIPE")(trust(command))
+
+
+def _remember_trust(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    context.meta[TRUST] = value
+
+
+def _trusted() -> bool:
+    return bool(click.get_current_context().meta.get(TRUST))
+
+
 datasets_option: Decorator = click.option(
     "--datasets", type=click.Path(path_type=Path, dir_okay=False), help="The datasets.yaml to use instead of the one beside the recipe."
 )
@@ -97,7 +115,7 @@ def _open(recipe: str, datasets: Path | None, overrides: Sequence[str] = ()) -> 
     """A recipe and its graph; prints the mistakes and leaves with status 2 if it has any."""
     from tlimb.run.opening import open_recipe
 
-    opened = open_recipe(recipe, datasets, overrides)
+    opened = open_recipe(recipe, datasets, overrides, trusted=_trusted())
     try:
         graph = opened.graph()
     except RecipeError as error:
@@ -152,7 +170,7 @@ def check(recipe: str, datasets: Path | None, as_json: bool) -> None:
     from tlimb.recipe.render import position
     from tlimb.run.opening import layer_mistakes, open_recipe
 
-    opened = open_recipe(recipe, datasets)
+    opened = open_recipe(recipe, datasets, trusted=_trusted())
     found = list(opened.diagnostics)
     if not found:
         try:

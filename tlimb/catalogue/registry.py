@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlimb.catalogue.components import Component, Parameter
+from tlimb.catalogue.own import Own, trusted_folders
 from tlimb.catalogue.spelling import nearest as nearest
 from tlimb.catalogue.weights import WeightsFile, find_weights
 from tlimb.catalogue.words import WORDS
@@ -32,17 +33,34 @@ class Catalogue:
         return [word for (of, word) in self.components if of == kind]
 
     def find(self, kind: str, word: str) -> Component | None:
-        """The component of a word; a known class path (with dots) stands for itself; None where neither is known."""
+        """The component of a word; a class path (with dots) stands for itself; None where neither is known.
+
+        Raises:
+            InputError: the source of a class path is not Python.
+        """
         if found := self.components.get((kind, word)):
             return found
         for component in self.components.values():
             if component.kind == kind and component.class_path == word:
                 return replace(component, word=word, arguments={})
-        return None
+        signature = self._signature(word) if "." in word else None
+        if signature is None:
+            return None
+        parameters = self.parameters(word) or ()
+        return Component(word, kind, word, {}, signature["help"], parameters, "own", spatial_dims=signature.get("spatial_dims"))
+
+    @property
+    def own(self) -> Own:
+        """The user's own components."""
+        return Own(self.folder, trusted_folders(), self.signatures)
 
     def parameters(self, class_path: str) -> tuple[Parameter, ...] | None:
-        """Parameters of a class, or None for a class without a recorded signature."""
-        return _parameters(self.signatures, class_path)
+        """Parameters of a class, or None for a class that is not known or takes arguments that are not."""
+        signature = self._signature(class_path)
+        return None if signature is None or signature.get("open") else _parameters({class_path: signature}, class_path)
+
+    def _signature(self, class_path: str) -> Mapping[str, Any] | None:
+        return self.signatures.get(class_path) or self.own.signature(class_path)
 
     def weights(self, written: str, passport: str | None = None) -> WeightsFile:
         """The file of weights that a recipe names.
@@ -57,11 +75,11 @@ class Catalogue:
 
     def views(self, class_path: str) -> tuple[str, ...]:
         """Views of unlabelled images that a term of the loss needs."""
-        return tuple(self.signatures.get(class_path, {}).get("views", ()))
+        return tuple((self._signature(class_path) or {}).get("views", ()))
 
     def loading(self, class_path: str) -> tuple[str, ...]:
         """Arguments of a DataModule that say how to load; all its others shape the prepared array."""
-        return tuple(self.signatures.get(class_path, {}).get("loading", ()))
+        return tuple((self._signature(class_path) or {}).get("loading", ()))
 
 
 def _parameters(signatures: Mapping[str, Mapping[str, Any]], class_path: str) -> tuple[Parameter, ...] | None:

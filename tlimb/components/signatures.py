@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import tlimb.catalogue
+from tlimb.catalogue.docstrings import argument_texts, first_sentence
+from tlimb.catalogue.own import GIVEN
 from tlimb.catalogue.words import WORDS
 
 FILE = Path(tlimb.catalogue.__file__).with_name("signatures.json")
@@ -25,8 +27,6 @@ UNNAMED = (
     "torch.optim.lr_scheduler.PolynomialLR",
 )
 """Classes without a word that recipes may name by their path."""
-GIVEN = {"self", "network", "objective", "unit", "terms", "params", "optimizer", "args", "kwargs"}
-"""Arguments that a stage gives, not a recipe; `optimizer` is one of a schedule, but a recipe's of a scenario."""
 FILLED = {"T_max": "all epochs of the stage", "total_steps": "all steps of the stage"}
 """Arguments without a default that a stage fills in."""
 OWNED = {
@@ -64,7 +64,7 @@ def describe(class_path: str) -> dict[str, Any]:
     document = inspect.getdoc(cls) or ""
     texts: dict[str, str] = {}
     for base in inspect.getmro(cls)[:-1]:
-        inherited = _arguments((inspect.getdoc(base) or "") + "\n" + (inspect.getdoc(vars(base).get("__init__")) or ""))
+        inherited = argument_texts((inspect.getdoc(base) or "") + "\n" + (inspect.getdoc(vars(base).get("__init__")) or ""))
         texts = {**inherited, **texts}
     given = GIVEN - ({"optimizer"} if class_path.startswith("tlimb.") else set())
     parameters = [
@@ -72,7 +72,7 @@ def describe(class_path: str) -> dict[str, Any]:
         for parameter in parameters_of(cls).values()
         if parameter.name not in given | OWNED and not parameter.name.startswith("_") and parameter.kind is not parameter.VAR_KEYWORD
     ]
-    entry: dict[str, Any] = {"help": HELP.get(class_path) or _first_sentence(document), "parameters": parameters}
+    entry: dict[str, Any] = {"help": HELP.get(class_path) or first_sentence(document), "parameters": parameters}
     if hasattr(cls, "LOADING"):
         entry["loading"] = list(cls.LOADING)
     if isinstance(getattr(cls, "views", None), tuple):
@@ -129,35 +129,6 @@ def _type(annotation: Any) -> str:
     text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text))
     members = re.fullmatch(r"Union\[(.*)\](.*)", text)
     return (members[1].replace(", ", " | ") + members[2] if members and "[" not in members[1] else text).replace("NoneType", "None")
-
-
-def _first_sentence(document: str) -> str:
-    lines = [line for line in document.splitlines() if not line.startswith(("..", "  "))]
-    paragraph = " ".join(lines).strip().split("  ")[0]
-    return _clean(re.split(r"(?<=[.])\s", paragraph, maxsplit=1)[0])
-
-
-def _arguments(document: str) -> dict[str, str]:
-    """The first paragraph about each argument."""
-    texts: dict[str, str] = {}
-    name, indent = "", 0
-    for line in document.splitlines():
-        start = re.match(r"(\s+)(\w+)(?:\s*\([^:]*\))?:\s*(.*)", line)
-        if start and (not name or len(start[1]) <= indent):
-            name, indent = start[2], len(start[1])
-            texts.setdefault(name, start[3].strip())
-        elif name and line.strip() and len(line) - len(line.lstrip()) > indent and not texts[name].endswith("\0"):
-            texts[name] += " " + line.strip()
-        elif name and not line.strip():
-            texts[name] += "\0"
-        elif line and not line.startswith(" "):
-            name = ""
-    return {name: _clean(text.split("\0")[0]) for name, text in texts.items()}
-
-
-def _clean(text: str) -> str:
-    text = re.sub(r":\w+:`~?\.?([^`<]*?)(?:\s*<[^`]*>)?`", r"\1", text)
-    return re.sub(r"\s+", " ", re.sub(r"`+|\*\*", "", text)).strip()
 
 
 def main(arguments: list[str]) -> int:

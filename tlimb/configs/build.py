@@ -18,7 +18,7 @@ from tlimb.stages.graph import Rank as RankRule
 from tlimb.stages.graph import Run, Stage, StageGraph, Variant
 from tlimb.stages.leakage import Use, overlap
 from tlimb.stages.plan import Setting, Step, parts, steps
-from tlimb.stages.search import Search, drawn, round_size, size
+from tlimb.stages.search import Search, canonical, drawn, round_size, size
 from tlimb.stages.search import seed as search_seed
 from tlimb.stages.search import statement as search_statement
 from tlimb.stages.sweep import Axis, Point, axes, points, seeds, settings
@@ -80,7 +80,7 @@ class _Builder:
             variants.append(Variant(f"v{len(variants) + 1}", settings(grid, point, self.recipe.text), tuple(runs), tuple(needed)))
         ordered = sorted(self.stages.values(), key=lambda stage: stage.kind not in ("prepare", "weights"))
         rank = self._rank(self.stages[variants[-1].runs[-1].stages[leaves[-1]]])
-        searched = tuple(name for name, bound in binding.items() if bound)
+        searched = tuple(("fit" if step.verb.trains else "evaluate", step.name) for step in todo if binding[step.name])
         search = self._search(grid, chosen, rank, searched)
         return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings), search)
 
@@ -92,7 +92,9 @@ class _Builder:
         trials = self._count(grid)
         return self.trials or drawn(grid, search_seed(self.recipe), (), round_size(asked, trials))
 
-    def _search(self, grid: tuple[Axis, ...], known: tuple[Point, ...], rank: RankRule, steps: tuple[str, ...]) -> Search | None:
+    def _search(
+        self, grid: tuple[Axis, ...], known: tuple[Point, ...], rank: RankRule, steps: tuple[tuple[str, str], ...]
+    ) -> Search | None:
         asked = search_statement(self.recipe)
         if asked is None:
             return None
@@ -101,7 +103,21 @@ class _Builder:
             self.warnings.append(f"the axes have {trials} points, so the search has {trials} trials, not {asked.trials}")
         metric = asked.metric or rank.metric
         direction = rank.direction if metric == rank.metric else METRICS[split_metric(metric)[2]].direction
-        return Search(asked.method, trials, round_size(asked, trials), search_seed(self.recipe), metric, direction, grid, known, steps)
+        reading = {stage.kind for stage in self.stages.values()} & {"prepare", "weights"}
+        if all(axis.path.startswith(("scenario.", "trainer.", "auxiliaries.")) for axis in grid):
+            reading = set()
+        return Search(
+            method=asked.method,
+            trials=trials,
+            round=round_size(asked, trials),
+            seed=search_seed(self.recipe),
+            metric=metric,
+            direction=direction,
+            axes=grid,
+            points=known,
+            steps=(*((kind, kind) for kind in sorted(reading)), *steps),
+            source=canonical(self.recipe, self.overrides_from),
+        )
 
     def _count(self, grid: tuple[Axis, ...]) -> int:
         """How many trials the search has: as many as it asks for and there are points."""
@@ -167,6 +183,8 @@ class _Builder:
         return self._add(config)
 
     def _add(self, config: dict[str, Any]) -> Stage:
+        if code := self.catalogue.own.code(config):
+            config["code"] = code
         address = digest(config)
         if address not in self.stages:
             head = {key: config.pop(key) for key in ("tlimb", "kind", "name")}

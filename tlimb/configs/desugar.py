@@ -4,6 +4,7 @@ import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from tlimb.catalogue.keys import full_path
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import DEFAULT
 from tlimb.catalogue.registry import Catalogue
@@ -92,6 +93,7 @@ def stage_config(
         apply(config, path, converted(catalogue, path, value))
     config["seed"] += seed
     _finish(config, {path for path, _ in settings}, catalogue)
+    _finish_statistics(config, step)
     config["about"] = dict(about)
     return config
 
@@ -164,7 +166,7 @@ def _continue_heads(config: Config, step: Step, parent: Mapping[str, Any] | None
 def _finish(config: Config, given: Collection[str], catalogue: Catalogue) -> None:
     """What follows from the other settings."""
     _finish_elastic(config, given)
-    _finish_method(config, given, catalogue)
+    _finish_method(config, catalogue)
     scenario = config.get("scenario", {}).get("init_args", {})
     schedule = scenario.get("schedule")
     if schedule and (argument := PER_EPOCH.get(schedule["class_path"])):
@@ -186,15 +188,22 @@ def _finish_elastic(config: Config, given: Collection[str]) -> None:
         config["scenario"]["init_args"]["optimizer"]["init_args"]["weight_decay"] = 0.0
 
 
-def _finish_method(config: Config, given: Collection[str], catalogue: Catalogue) -> None:
-    """Augmentations where a method compares views of an image; no epochs where only statistics of a trained network are to change."""
+def _finish_method(config: Config, catalogue: Catalogue) -> None:
+    """Augmentations where a method compares views of an image."""
     views = max((catalogue.views(term["class_path"]) for term in config.get("auxiliaries", {}).values()), key=len, default=())
     if len(views) > 1 and "augment" not in config["data"]["init_args"]:
-        dims = next((c.spatial_dims for c in catalogue.components.values() if c.class_path == config["data"]["class_path"]), None)
+        module = catalogue.find("data", config["data"]["class_path"])
+        dims = module.spatial_dims if module else None
         words = [Component(word, (), Span(0, 0), Span(0, 0)) for word in (SERIES_AUGMENT if dims == 1 else AUGMENT)]
         config["data"]["init_args"]["augment"] = [instantiate(catalogue, "augmentation", word) for word in words]
+
+
+def _finish_statistics(config: Config, step: Step) -> None:
+    """No epochs where only the statistics of a trained network are to change, unless the statement itself asks for some."""
     continued = {head for parent in config["parents"] for head in parent.get("heads", ())}
     trained = {target["name"] for target in config["targets"]} <= continued
+    here = step.statement.clause("with")
+    given = {full_path(argument.key) for argument in here.payload} if here else set()  # type: ignore[union-attr]
     if trained and "trainer.max_epochs" not in given and config.get("scenario", {}).get("class_path") == STATISTICS_ONLY:
         config["trainer"]["init_args"]["max_epochs"] = 0
 
@@ -219,7 +228,7 @@ def _architecture(step: Step, catalogue: Catalogue, data: Config, dataset: Datas
 
 def fitted_to_data(config: Config, catalogue: Catalogue, data: Config, dataset: Dataset) -> Config:
     """An architecture with the channels and dimensions of the data, where it takes them and does not say otherwise."""
-    entry = next((c for c in catalogue.components.values() if c.kind == "data" and c.class_path == data["class_path"]), None)
+    entry = catalogue.find("data", data["class_path"])
     inferred: dict[str, Any] = {"in_channels": dataset.channels} if entry is None or entry.one_channel else {}
     if entry and entry.spatial_dims:
         inferred["spatial_dims"] = entry.spatial_dims

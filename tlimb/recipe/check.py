@@ -433,17 +433,27 @@ class _Checker:
 
     # ------------------------------------------------------------------ components and settings
     def _component(self, kind: str, component: Component) -> None:
-        entry = self.catalogue.find(kind, component.name)
+        try:
+            entry = self.catalogue.find(kind, component.name)
+            refusal = self.catalogue.own.refusal(component.name) if entry is None else None
+        except InputError as error:
+            entry, refusal = None, error
+        if refusal is not None:
+            self._error("own-code", component.name_span, refusal.message, refusal.hint)
+            return
         if entry is None:
             what = "data component" if kind == "data" else kind
             self._unknown(f"unknown-{kind}", what, component.name, component.name_span, self.catalogue.words(kind))
             return
         parameters = {parameter.name: parameter for parameter in entry.parameters}
+        is_open = self.catalogue.parameters(entry.class_path) is None
         seen: set[str] = set()
         for argument in component.arguments:
             if argument.key in seen:
                 self._error("duplicate-key", argument.key_span, f"'{argument.key}' is given twice", "keep one of them")
             seen.add(argument.key)
+            if argument.key not in parameters and is_open:
+                continue
             if argument.key not in parameters:
                 what = f"argument of {component.name}"
                 self._unknown("unknown-argument", what, argument.key, argument.key_span, parameters)

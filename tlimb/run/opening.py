@@ -7,13 +7,15 @@ from pathlib import Path
 
 from tlimb.catalogue.datasets import Datasets, find_datasets
 from tlimb.catalogue.keys import full_path
+from tlimb.catalogue.own import trust
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import Diagnostic, InputError, RecipeError, Span
 from tlimb.recipe.check import check
 from tlimb.recipe.parse import parse
-from tlimb.recipe.tree import Argument, Freeze, Items, Recipe, Set, Sweep, Training, Value, plain
+from tlimb.recipe.tree import Argument, Freeze, Items, Recipe, Set, Sweep, Training, Value, file_source, plain
 from tlimb.run.anatomy import UnknownLayerError, parameters
 from tlimb.stages.graph import StageGraph
+from tlimb.stages.sweep import Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,35 @@ class Opened:
     recipe: Recipe | None = None
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    def graph(self) -> StageGraph:
+    def graph(self, trials: Sequence[Point] = ()) -> StageGraph:
         """The stage graph.
 
+        Args:
+            trials: Of a search, the points that have been asked for; those of its first round are known without.
+
         Raises:
+            InputError: the desugared YAML has a search whose rounds are yet to be asked for.
             RecipeError: the recipe has errors, or the data cannot give what it asks for.
         """
         if self.recipe is None:
             from tlimb.configs.text import load_graph
 
-            return load_graph(self.source.text, self.source.label)
+            graph = load_graph(self.source.text, self.source.label)
+            if graph.search and not graph.search.complete:
+                raise InputError(
+                    f"{self.source.label}: the later rounds of a search need its recipe", "run the .tlr file; random has all trials at once"
+                )
+            return graph
         if any(diagnostic.severity == "error" for diagnostic in self.diagnostics):
             raise RecipeError(self.diagnostics)
         from tlimb.configs.build import build
 
-        return build(self.recipe, self.source.name, load_catalogue(), self.datasets, self.source.overrides_from)
+        catalogue = load_catalogue(self.source.folder)
+        for statement in self.recipe.statements:
+            if isinstance(statement, Training) and (written := file_source(statement)):
+                file = catalogue.weights(written.value)
+                self.datasets.weights[file.fingerprint] = file.path
+        return build(self.recipe, self.source.name, catalogue, self.datasets, self.source.overrides_from, trials)
 
 
 def read(path: str, overrides: Sequence[str] = ()) -> Source:
@@ -76,9 +92,11 @@ def read(path: str, overrides: Sequence[str] = ()) -> Source:
     return Source(text, label, name, folder, overrides_from, is_yaml)
 
 
-def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str] = ()) -> Opened:
-    """Read, parse and check; mistakes are in `diagnostics`."""
+def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str] = (), *, trusted: bool = False) -> Opened:
+    """Read, parse and check; mistakes are in `diagnostics`. Where the recipe's folder is trusted, its modules may be run from now on."""
     source = read(path, overrides)
+    if trusted:
+        trust(source.folder)
     found = find_datasets(source.folder, datasets)
     if source.yaml:
         return Opened(source, found)
@@ -87,7 +105,7 @@ def open_recipe(path: str, datasets: Path | None = None, overrides: Sequence[str
     for override in overrides:
         if written := swept.get(full_path(override.partition("=")[0].strip())):
             raise InputError(f"--set {override}: the recipe sweeps {written}", "change the values of the sweep instead")
-    diagnostics = sorted([*parsed.diagnostics, *check(parsed.recipe, load_catalogue(), found)], key=lambda d: d.span)
+    diagnostics = sorted([*parsed.diagnostics, *check(parsed.recipe, load_catalogue(source.folder), found)], key=lambda d: d.span)
     if parsed.diagnostics:  # what could not be read is missing from the tree, which is no second mistake
         diagnostics = [d for d in diagnostics if d.code not in ("no-stage", "no-parent", "unknown-stage")]
     return Opened(source, found, parsed.recipe, diagnostics)

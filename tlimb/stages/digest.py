@@ -20,6 +20,7 @@ IDENTITY = (
     "trainer",
     "dataset",
     "weights",
+    "code",
 )
 WITHOUT_EFFECT = {"data": ("num_workers",), "trainer": ("logger",)}
 """Arguments that cannot change a result."""

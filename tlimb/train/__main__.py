@@ -1,6 +1,7 @@
-"""`python -m tlimb.train stage | worker | anatomy`."""
+"""`python -m tlimb.train stage | worker | anatomy | weights`."""
 
 import argparse
+import json
 import os
 import sys
 import traceback
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tlimb.catalogue.own import trusted_folders
 from tlimb.errors import TlimbError
 
 
@@ -25,7 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage.add_argument("--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE", help="change a field of the config")
     commands.add_parser("worker", help="run stages that standard input asks for, one JSON object a line")
     commands.add_parser("anatomy", help="layers and parameters of the architectures that standard input lists as JSON")
+    weights = commands.add_parser("weights", help="look into a file of weights, or convert one that is trusted")
+    weights.add_argument("action", choices=("inspect", "convert"))
+    weights.add_argument("file", type=Path)
+    weights.add_argument("--passport", type=Path, metavar="FILE", help="instead of the one beside the file")
+    weights.add_argument("--out", type=Path, metavar="FILE", help="the safetensors file to write")
     options = vars(parser.parse_args(arguments))
+    # Last on the path: a module of the user's must not stand in for one of a library.
+    sys.path.extend(str(folder) for folder in trusted_folders())
     command = options.pop("command")
     try:
         if command == "worker":
@@ -37,12 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             answer(sys.stdin, sys.stdout)
             return 0
+        if command == "weights":
+            return _weights(**options)
         return _stage(options)
     except KeyboardInterrupt:
         return 130
     except TlimbError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+
+
+def _weights(action: str, file: Path, passport: Path | None, out: Path | None) -> int:
+    from tlimb.catalogue.weights import find_weights
+    from tlimb.train.foreign import convert
+    from tlimb.train.weights import inspect
+
+    found = find_weights(file, passport)
+    if action == "convert":
+        convert(file, out or file.with_suffix(".safetensors"))
+        return 0
+    shape = found.passport.get("input", {}).get("shape")
+    document = inspect(file, found.passport.get("rename", {}), shape)
+    print(json.dumps({"format": 1, "file": file.name, **document, "passport": dict(found.passport)}, indent=1, ensure_ascii=False))
+    return 0
 
 
 def _stage(options: dict[str, Any]) -> int:

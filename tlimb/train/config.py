@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tlimb.catalogue.own import Own, trusted_folders
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
@@ -25,7 +26,7 @@ _REQUIRED = {
     "fit": (*_ALWAYS, *_TRAINED, "scenario"),
     "evaluate": (*_ALWAYS, *_TRAINED),
 }
-_OPTIONAL = ("digest", "seed", "parents", "about")
+_OPTIONAL = ("digest", "seed", "parents", "code", "about")
 _MORE = {"fit": ("objective", "unlabelled", "auxiliaries"), "weights": ("targets",)}
 """What else a stage can have; a fit has an objective where it has targets."""
 _COMPONENTS = ("data", "architecture", "objective", "scenario", "trainer")
@@ -114,6 +115,7 @@ def _check(config: Config, source: str) -> None:
             raise InputError(f"{source}: unknown key '{key}'", did_you_mean(str(key), known))
     if kind == "fit" and config["targets"] and config.get("objective") is None:
         raise InputError(f"{source}: a stage of kind fit with targets needs objective", "tlimb desugar RECIPE writes complete stages")
+    _check_code(config.get("code") or {})
     for place in _COMPONENTS:
         if config.get(place) is not None:
             check_component(place, config[place])
@@ -127,6 +129,19 @@ def _check(config: Config, source: str) -> None:
         unlabelled = _check_unlabelled(config.get("unlabelled"), source)
         _check_targets(config["targets"], source, unlabelled)
         _check_trainer(arguments_of(config["trainer"]), kind)
+
+
+def _check_code(planned: Mapping[str, str]) -> None:
+    """The user's own code must be there, and be that which the stage was planned with."""
+    own = Own(Path(), trusted_folders())
+    for name, fingerprint in planned.items():
+        found = own.fingerprint(name)
+        if found is None:
+            raise InputError(
+                f"the code of {name} is not here", "name the folder it lies in: --trust beside the recipe, or TLIMB_CODE=FOLDER"
+            )
+        if found != fingerprint:
+            raise InputError(f"the code of {name} has changed since this stage was planned", "plan again (tlimb run, compile or desugar)")
 
 
 def _check_unlabelled(unlabelled: Any, source: str) -> bool:
