@@ -157,8 +157,9 @@ def setting(draw: st.DrawFn) -> Piece:
             return tokens, ("Sweep", path, ("Range", low, high, log))
         case "search":
             trials, metric = draw(st.none() | counts), draw(st.none() | paths)
-            tokens = ["search", path, *([] if trials is None else [str(trials)]), *([] if metric is None else ["by", metric])]
-            return tokens, ("Search", path, trials, metric)
+            pieces, (_, method, given_) = draw(component)
+            tokens = ["search", *pieces, *([] if trials is None else [str(trials)]), *([] if metric is None else ["by", metric])]
+            return tokens, ("Search", method, trials, metric, given_)
         case "repeat":
             return ["repeat", "3"], ("Repeat", 3)
         case _:

@@ -66,7 +66,7 @@ def test_the_grown_up_recipe() -> None:
     assert trees[8][3][1] == ("Clause", "freeze", ("Freeze", ("Component", "layer4", ()), True))
     assert trees[10] == ("Sweep", "freeze", ("Items", (("Constant", "none"), ("Component", "layer3.1.conv1", ()), layer)))
     assert trees[11] == ("Sweep", "lr", ("Range", 1e-5, 0.1, True))
-    assert trees[12] == ("Search", "tpe", 12, "val.mae")
+    assert trees[12] == ("Search", "tpe", 12, "val.mae", ())
     assert trees[14] == ("Rank", "val.balanced_accuracy")
 
 

@@ -21,7 +21,7 @@ def header(graph: StageGraph) -> dict[str, Any]:
     """What the stages' own documents do not say: recipe, ranking and variants."""
     document = graph.document()
     kept = {key: document[key] for key in ("recipe", "text", "about", "rank", "variants", "warnings")}
-    return {"tlimb": FORMAT, "kind": "recipe", **kept}
+    return {"tlimb": FORMAT, "kind": "recipe", **kept, **({"search": document["search"]} if graph.search else {})}
 
 
 def dump_graph(graph: StageGraph) -> str:
@@ -33,7 +33,7 @@ def load_graph(text: str, where: str) -> StageGraph:
     """The inverse of `dump_graph`.
 
     Raises:
-        InputError: not YAML, not of this format, or without its header.
+        InputError: not YAML, not of this format, without its header, or with a search that is not over.
     """
     try:
         documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
@@ -53,6 +53,9 @@ def graph_of(documents: Iterable[Any], where: str) -> StageGraph:
             f"{where}: no document of kind recipe", "write it with: tlimb desugar recipe.tlr; run one stage with: tlimb stage run"
         )
     head = heads[0]
+    search = head.get("search")
+    if search and len(search["points"]) < search["trials"]:
+        raise InputError(f"{where}: later rounds of a search cannot be asked for without its recipe", "run the .tlr file")
     stages = tuple(
         Stage(d["digest"], d["name"], d["kind"], tuple(parent["digest"] for parent in d["parents"]), d)
         for d in known

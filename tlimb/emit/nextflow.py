@@ -6,7 +6,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -18,8 +18,19 @@ from tlimb import __version__
 from tlimb.emit.width import width
 from tlimb.stages.graph import Stage, StageGraph
 
-TEMPLATES = ("main.nf.j2", "nextflow.config.j2", "README.md.j2", "conf/process.config", "conf/engine.config", "conf/profiles.config")
-LABELS = {"prepare": "process_medium", "fit": "process_gpu", "evaluate": "process_gpu"}
+TEMPLATES = (
+    "main.nf.j2",
+    "round.nf.j2",
+    "parts/step.nf",
+    "parts/helpers.nf",
+    "nextflow.config.j2",
+    "README.md.j2",
+    "conf/process.config",
+    "conf/engine.config",
+    "conf/profiles.config",
+)
+SEARCH_FORMAT = 1
+LABELS = {"prepare": "process_medium", "weights": "process_medium", "fit": "process_gpu", "evaluate": "process_gpu"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,24 @@ class Step:
     done: str
 
 
-def emit(graph: StageGraph, *, datasets_yaml: str, templates: Mapping[str, str], options: Options | None = None) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A further round of a search: the name of its workflow, and the channels of the round before that it starts from."""
+
+    number: int
+    name: str
+    asked: str
+    done: str
+
+
+def emit(
+    graph: StageGraph,
+    *,
+    datasets_yaml: str,
+    templates: Mapping[str, str],
+    options: Options | None = None,
+    code: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The files of the project by relative path.
 
     Args:
@@ -48,11 +76,14 @@ def emit(graph: StageGraph, *, datasets_yaml: str, templates: Mapping[str, str],
         datasets_yaml: the entries of the data sets that are used; the only place of paths.
         templates: the texts of `TEMPLATES` by name.
         options: defaults of the project.
+        code: the sources of own components by relative path.
     """
     options = options or Options()
-    keys = {stage.digest: _key(stage) for stage in graph.stages}
-    names = _names(list(dict.fromkeys(keys.values())))
-    ids = {stage.digest: f"{_safe(stage.name)}-{stage.digest}" for stage in graph.stages}
+    keys = {stage.digest: step_of(stage) for stage in graph.stages}
+    searched = graph.search.steps if graph.search else ()
+    rounds = _rounds(graph)
+    names = _names(list(dict.fromkeys((*keys.values(), *searched))), ("RANK", "ASK", "ROUND", *(round_.name for round_ in rounds)))
+    ids = {stage.digest: job_id(stage) for stage in graph.stages}
     steps = _steps(graph, keys, names)
     plan = json.dumps(graph.document(), ensure_ascii=False) + "\n"
 
@@ -63,32 +94,43 @@ def emit(graph: StageGraph, *, datasets_yaml: str, templates: Mapping[str, str],
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"groovy": _groovy, "comment": _one_line}
+    environment.filters |= {"groovy": _groovy, "comment": _one_line, "attach": lambda text, more: f"{text}{more}"}
     facts = {
         "version": __version__,
         "recipe": graph.recipe,
         "title": _one_line(str(graph.about.get("title", graph.recipe))),
         "identity": hashlib.sha256(plan.encode()).hexdigest()[:8],
         "steps": steps,
+        "search": graph.search,
+        "rounds": rounds,
+        "searched": _searched(searched, names),
+        "everything": _mixed(steps),
         "ranked": _mixed([step for step in steps if step.label != LABELS["prepare"]]) + ".map { _id, folder -> folder }",
         "width": width(graph),
         "gpus": options.gpus,
         "container": options.container,
+        "code": code,
         "variants": len(graph.variants),
         "jobs": len(graph.stages),
         "profiles": ("apptainer", "docker", "k8s", "awsbatch", "googlebatch"),
     }
     files = {name.removesuffix(".j2"): environment.get_template(name).render(facts) for name in TEMPLATES if name.endswith(".j2")}
-    files["jobs.csv"] = _table(graph, ids, {digest: names[key].lower() for digest, key in keys.items()})
+    if rounds:
+        words = {f"{kind} {name}": names[kind, name].lower() for kind, name in searched}
+        files["search.json"] = json.dumps(search_document(graph, words), ensure_ascii=False) + "\n"
+    else:
+        del files["round.nf"]
+    files["jobs.csv"] = table(graph.stages, {key: name.lower() for key, name in names.items()}, ids)
     files["plan.json"] = plan
+    files |= {f"code/{name}": text for name, text in (code or {}).items()}
     files["datasets.yaml"] = datasets_yaml
     files["recipe.tlr"] = graph.text
-    dump = _ConfigText()
+    dump = ConfigText()
     files |= {f"configs/{ids[stage.digest]}.yaml": dump(stage.config) for stage in graph.stages}
     return files
 
 
-class _ConfigText:
+class ConfigText:
     """Configs as `tlimb.configs.text.dump` writes them; the text of a section that many stages share is made once."""
 
     def __init__(self) -> None:
@@ -117,16 +159,21 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         return True
 
 
-def _key(stage: Stage) -> tuple[str, str]:
-    """What makes stages tasks of one process: the step's name; preparing is one step for all data sets."""
-    return ("prepare", "prepare") if stage.kind == "prepare" else (stage.kind, stage.name)
+def job_id(stage: Stage) -> str:
+    """The name of a stage's job and result folder: its last piece is the digest."""
+    return f"{_safe(stage.name)}-{stage.digest}"
 
 
-def _names(keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A process name for each step: letters, digits and _, unique whatever the case, none of them RANK."""
-    taken = {"RANK"}
+def step_of(stage: Stage) -> tuple[str, str]:
+    """What makes stages tasks of one process: the step's name; preparing is one step for all data sets, so is reading weights."""
+    return (stage.kind, stage.kind) if stage.kind in ("prepare", "weights") else (stage.kind, stage.name)
+
+
+def _names(keys: list[tuple[str, str]], reserved: tuple[str, ...]) -> dict[tuple[str, str], str]:
+    """A process name for each step: letters, digits and _, unique whatever the case, none of those reserved."""
+    taken = set(reserved)
     names = {}
-    for key in sorted(keys, key=lambda key: key[0] != "prepare"):
+    for key in sorted(keys, key=lambda key: key[0] not in ("prepare", "weights")):
         stem = _safe(key[1]).upper()
         stem = stem if stem[0].isalpha() else f"STEP_{stem}"
         name, count = stem, 1
@@ -136,6 +183,52 @@ def _names(keys: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
         taken.add(name)
         names[key] = name
     return names
+
+
+def search_document(graph: StageGraph, words: Mapping[str, str]) -> dict[str, Any]:
+    """What a round of a search is asked for with: recipe, trials and stages so far; no titles, which must change no later round.
+
+    Args:
+        words: kind and name of a step that differs between trials, and what jobs.csv calls it.
+    """
+    assert graph.search
+    document = graph.document()
+    stages = [{**stage, "config": {k: v for k, v in stage["config"].items() if k != "about"}} for stage in document["stages"]]
+    kept = {key: document[key] for key in ("recipe", "variants", "search")}
+    return {"format": SEARCH_FORMAT, **kept, **graph.search.source, "steps": dict(words), "stages": stages}
+
+
+def table(stages: Iterable[Stage], words: Mapping[tuple[str, str], str], ids: Mapping[str, str]) -> str:
+    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["id", "step", "config", "needs"])
+    for stage in stages:
+        id_ = ids[stage.digest]
+        needs = " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))
+        rows.writerow([id_, words[step_of(stage)], f"configs/{id_}.yaml", needs])
+    return text.getvalue()
+
+
+def _rounds(graph: StageGraph) -> list[Round]:
+    """The rounds after the first, which is known when the project is compiled."""
+    rounds: list[Round] = []
+    for number in range(1, graph.search.rounds if graph.search else 1):
+        before = rounds[-1].name if rounds else ""
+        asked, done = (f"{before}.out.asked", f"{before}.out.done") if rounds else ("asked", "done")
+        rounds.append(Round(number, f"ROUND_{number}", asked, done))
+    return rounds
+
+
+def _searched(searched: Iterable[tuple[str, str]], names: Mapping[tuple[str, str], str]) -> list[Step]:
+    """The steps of a round, each after those whose results it can use; a job of an earlier round may be needed too."""
+    steps: list[Step] = []
+    for key in searched:
+        done = ", ".join(f"{step.process}.out" for step in steps)
+        steps.append(
+            Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=f"before.mix({done})" if steps else "before")
+        )
+    return steps
 
 
 def _steps(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mapping[tuple[str, str], str]) -> list[Step]:
@@ -156,17 +249,6 @@ def _mixed(steps: list[Step]) -> str:
         return "channel.empty()"
     first, *others = (f"{step.process}.out" for step in steps)
     return f"{first}.mix({', '.join(others)})" if others else first
-
-
-def _table(graph: StageGraph, ids: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["id", "step", "config", "needs"])
-    for stage in graph.stages:
-        id_ = ids[stage.digest]
-        table.writerow([id_, names[stage.digest], f"configs/{id_}.yaml", " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))])
-    return text.getvalue()
 
 
 def _safe(name: str) -> str:

@@ -92,7 +92,7 @@ class Builder(Transformer[Token, Statement]):
     def search(self, _meta: Meta, children: list[Any]) -> Search:
         method, trials, _, metric = children
         count = None if trials is None else self._whole(trials, "the number of trials")
-        return Search(str(method), count, metric and str(metric), self._span, _span(method), _maybe_span(metric))
+        return Search(method.name, count, metric and str(metric), self._span, method.name_span, _maybe_span(metric), method.arguments)
 
     def repeat(self, _meta: Meta, children: list[Token]) -> Repeat:
         return Repeat(self._whole(children[0], "the number of seeds"), self._span)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -33,6 +33,7 @@ def run_local(
     jobs: int | None = None,
     threads: int | None = None,
     observer: Observer = silent,
+    more: Callable[[], StageGraph | None] = lambda: None,
     worker_command: Sequence[str] = COMMAND,
 ) -> Outcome:
     """Run the stages that are not finished; run again to go on after an interruption.
@@ -44,13 +45,16 @@ def run_local(
         jobs: stages at a time; default: one per GPU, or one per core where there are none.
         threads: threads of a stage; default: the cores divided by the stages at a time.
         observer: called with every event, always in this thread.
+        more: called whenever nothing is left to do: a graph with further stages (the next round of a search), or None.
         worker_command: the worker process, for tests.
 
     Raises:
         InputError: the store cannot be written.
         TlimbError: no worker process can be started.
     """
-    scheduler = _Scheduler(graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, command=worker_command)
+    scheduler = _Scheduler(
+        graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, more=more, command=worker_command
+    )
     return scheduler.run()
 
 
@@ -66,16 +70,21 @@ class _Scheduler:
         jobs: int | None,
         threads: int | None,
         observer: Observer,
+        more: Callable[[], StageGraph | None],
         command: Sequence[str],
     ) -> None:
-        self.graph, self.store, self.datasets, self.observer, self.command = graph, store, datasets, observer, command
-        self.stages = {stage.digest: stage for stage in graph.stages}
-        self.order = {stage.digest: number for number, stage in enumerate(graph.stages)}
-        self.children: dict[str, list[str]] = {stage.digest: [] for stage in graph.stages}
-        for stage in graph.stages:
-            for parent in dict.fromkeys(stage.parents):
-                self.children[parent].append(stage.digest)
-        self.weights = _path_lengths(graph, self.children)
+        self.store, self.datasets, self.observer, self.more, self.command = store, datasets, observer, more, command
+        self.stages: dict[str, Stage] = {}
+        self.order: dict[str, int] = {}
+        self.children: dict[str, list[str]] = {}
+        self.weights: dict[str, float] = {}
+        self.missing: dict[str, int] = {}
+        self.ready: list[tuple[float, int, str]] = []
+        self.elsewhere: list[str] = []
+        self.cached: list[str] = []
+        self.done: list[str] = []
+        self.failed: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
 
         # From the whole graph, finished stages included: were it from what is left, a resumed run would use
         # other numbers of threads, and sums over threads differ in their last bits.
@@ -83,21 +92,11 @@ class _Scheduler:
         self.limit = max(1, min(jobs or len(self.gpus) or cores, width(graph)))
         self.threads = threads or max(1, cores // self.limit)
 
-        self.cached = tuple(digest for digest in self.stages if store.is_done(digest))
-        finished = set(self.cached)
-        self.missing = {digest: len(set(stage.parents) - finished) for digest, stage in self.stages.items() if digest not in finished}
-        self.ready: list[tuple[float, int, str]] = []
-        self.elsewhere: list[str] = []
-        for digest in [digest for digest, count in self.missing.items() if not count]:
-            self._push(digest)
-
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.workers: list[Worker | None] = [None] * self.limit
         self.attempts: Counter[str] = Counter()
         self.stillborn = 0
-        self.done: list[str] = []
-        self.failed: dict[str, str] = {}
-        self.skipped: dict[str, str] = {}
+        self._take(graph)
 
     def run(self) -> Outcome:
         self.store.create()
@@ -110,7 +109,7 @@ class _Scheduler:
             for worker in filter(None, self.workers):
                 worker.end()
         outcome = Outcome(
-            done=tuple(self.done), cached=self.cached, failed=self.failed, skipped=self.skipped, interrupted=interrupts.count > 0
+            done=tuple(self.done), cached=tuple(self.cached), failed=self.failed, skipped=self.skipped, interrupted=interrupts.count > 0
         )
         self.observer(Event("end", outcome=outcome))
         return outcome
@@ -120,7 +119,9 @@ class _Scheduler:
             if not interrupts.count:
                 self._dispatch()
             if not any(worker and worker.job for worker in self.workers) and (interrupts.count or not self.elsewhere):
-                return
+                if interrupts.count or not self._grow():
+                    return
+                continue
             try:
                 worker, reply = self.inbox.get(timeout=POLL_S if self.elsewhere else None)
             except Empty:
@@ -132,6 +133,45 @@ class _Scheduler:
                 self._ended(worker, interrupted=interrupts.count > 0)
             else:
                 self._replied(worker, reply, interrupted=interrupts.count > 0)
+
+    def _grow(self) -> bool:
+        """Whether there is a further round, which is then taken up."""
+        graph = self.more()
+        if graph is None:
+            return False
+        known, cached = len(self.stages), len(self.cached)
+        skipped = self._take(graph)
+        new = tuple(self.stages.values())[known:]
+        self.observer(Event("asked", stages=new, total=len(self.stages), cached=len(self.cached) - cached))
+        for digest in skipped:
+            self.observer(Event("skipped", digest=digest, message=self.skipped[digest]))
+        return True
+
+    def _take(self, graph: StageGraph) -> list[str]:
+        """Take up the stages that are not known yet; returns those that can never run."""
+        new = [stage for stage in graph.stages if stage.digest not in self.stages]
+        for stage in new:
+            self.order[stage.digest] = len(self.stages)
+            self.stages[stage.digest] = stage
+            self.children[stage.digest] = []
+            for parent in dict.fromkeys(stage.parents):
+                self.children[parent].append(stage.digest)
+        self.weights = _path_lengths(graph, self.children)
+        self.cached += [stage.digest for stage in new if self.store.is_done(stage.digest)]
+        finished = {*self.cached, *self.done}
+        skipped = []
+        for stage in new:
+            lost = [self.skipped.get(parent, parent) for parent in stage.parents if parent in self.failed or parent in self.skipped]
+            if stage.digest in finished:
+                continue
+            if lost:
+                self.skipped[stage.digest] = lost[0]
+                skipped.append(stage.digest)
+                continue
+            self.missing[stage.digest] = len(set(stage.parents) - finished)
+            if not self.missing[stage.digest]:
+                self._push(stage.digest)
+        return skipped
 
     def _dispatch(self) -> None:
         """Hand ready stages to free workers, the longest way to the end first; a worker is started only for a stage."""

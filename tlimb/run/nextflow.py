@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from tlimb.assets import asset
 from tlimb.catalogue.datasets import Datasets, dump_datasets
+from tlimb.catalogue.registry import load_catalogue
 from tlimb.emit.nextflow import TEMPLATES, Options, emit
 from tlimb.errors import InputError, TlimbError
 from tlimb.files import write_text
@@ -40,13 +41,26 @@ def compile_project(graph: StageGraph, datasets: Datasets, folder: Path, options
     Raises:
         InputError: the folder holds something else, or cannot be written.
     """
-    used = dict.fromkeys(stage.config["dataset"]["name"] for stage in graph.stages if stage.kind == "prepare")
     templates = {name: asset("nf_templates", *name.split("/")).read_text(encoding="utf-8") for name in TEMPLATES}
-    files = emit(graph, datasets_yaml=dump_datasets(datasets, list(used)), templates=templates, options=options)
+    files = emit(graph, datasets_yaml=needed(graph, datasets), templates=templates, options=options, code=_own_code(graph))
     try:
         return write_project(files, folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}", "choose another folder with -o") from error
+
+
+def _own_code(graph: StageGraph) -> dict[str, str]:
+    """The sources of the user's own components, as their stages were planned with."""
+    own = load_catalogue().own
+    used = dict.fromkeys(name for stage in graph.stages for name in stage.config.get("code", ()))
+    return {path: file.read_text(encoding="utf-8") for name in used for path, file in own.files(name).items()}
+
+
+def needed(graph: StageGraph, datasets: Datasets) -> str:
+    """The `datasets.yaml` of a graph: where the data sets and the files of weights lie that its stages read."""
+    used = dict.fromkeys(parent["name"] for stage in graph.stages for parent in stage.config["parents"] if parent["role"] == "data")
+    files = {stage.config["weights"]["fingerprint"] for stage in graph.stages if stage.kind == "weights"}
+    return dump_datasets(datasets, list(used), {key: path for key, path in datasets.weights.items() if key in files})
 
 
 def write_project(files: Mapping[str, str], folder: Path) -> Path:
@@ -95,10 +109,26 @@ def tools() -> Path:
     return Path(sys.executable).parent
 
 
-def run_nextflow(project: Path, graph: StageGraph, store: Store, *, profile: str = "standard", observer: Observer = silent) -> Outcome:
+def run_nextflow(
+    project: Path,
+    graph: StageGraph,
+    store: Store,
+    *,
+    profile: str = "standard",
+    observer: Observer = silent,
+    more: Callable[[], StageGraph | None] = lambda: None,
+) -> Outcome:
     """Run a compiled project into a store, resuming what an earlier run has finished; Ctrl-C is passed on.
 
     The engine works in a folder beside the project; unfinished stages lie in the store, as with the local engine.
+
+    Args:
+        project: As compiled.
+        graph: What is known to be computed.
+        store: Where finished stages are and go.
+        profile: Of the project.
+        observer: Called with every event.
+        more: Called again and again: the graph with the trials that the run has asked for meanwhile, or None for no news.
 
     Raises:
         InputError: there is no Nextflow, or the store cannot be written.
@@ -107,7 +137,7 @@ def run_nextflow(project: Path, graph: StageGraph, store: Store, *, profile: str
     store.create()
     project = Path(os.path.abspath(project))
     cached = tuple(stage.digest for stage in graph.stages if store.is_done(stage.digest))
-    if len(cached) == len(graph.stages):
+    if len(cached) == len(graph.stages) and (graph.search is None or graph.search.complete):
         return _told(Outcome(cached=cached), len(graph.stages), observer)
     engine = find_nextflow()
     if "$" in str(project):
@@ -122,7 +152,7 @@ def run_nextflow(project: Path, graph: StageGraph, store: Store, *, profile: str
     command += ["--outdir", str(store.root), "--state", str(store.root / ".partial"), "-with-trace", str(trace)]
     environment = {**os.environ, "NXF_ANSI_LOG": "false", "PATH": os.pathsep.join((str(tools()), os.environ["PATH"]))}
 
-    follower = _Follower(graph, store, trace=trace, console=home / "console.txt", observer=observer)
+    follower = _Follower(graph, store, trace=trace, console=home / "console.txt", observer=observer, more=more)
     observer(Event("begin", total=len(graph.stages)))
     with follower.console.open("wb") as console:
         # A session of its own, ended with this process: Ctrl-C must reach it once, and the tasks through it.
@@ -157,7 +187,17 @@ def run_nextflow(project: Path, graph: StageGraph, store: Store, *, profile: str
 class _Follower:
     """What is known of a run from the engine's console, its trace and the events that stages write."""
 
-    def __init__(self, graph: StageGraph, store: Store, *, trace: Path, console: Path, observer: Observer) -> None:
+    def __init__(
+        self,
+        graph: StageGraph,
+        store: Store,
+        *,
+        trace: Path,
+        console: Path,
+        observer: Observer,
+        more: Callable[[], StageGraph | None],
+    ) -> None:
+        self.more = more
         self.graph, self.store, self.trace, self.console, self.observer = graph, store, trace, console, observer
         self.names = {stage.digest: stage.name for stage in graph.stages}
         self.rows: dict[str, dict[str, str]] = {}
@@ -166,19 +206,20 @@ class _Follower:
 
     def look(self) -> None:
         """Tell the observer what has happened since the last look."""
+        if grown := self.more():
+            self._grow(grown)
         for digest in sorted(self.running):
             for line in self._news(self._events(digest)):
                 self._epoch(digest, line)
         for line in self._news(self.trace):
             row = dict(zip(self._header(), next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE)), strict=False))
             digest = row.get("tag", "").rpartition("-")[2]
-            if digest in self.names:
-                self.rows[digest] = row
-                if row["status"] in ("COMPLETED", "CACHED"):
-                    self.running.discard(digest)
-                    self.observer(Event("finished", digest=digest, metrics=self._metrics(digest)))
+            self.rows[digest] = row
+            if digest in self.names and row["status"] in ("COMPLETED", "CACHED"):
+                self.running.discard(digest)
+                self.observer(Event("finished", digest=digest, metrics=self._metrics(digest)))
         for line in self._news(self.console):
-            if found := re.search(r"(Submitted|Re-?submitted) process > \w+ \(\S*-(\w+)\)", line):
+            if found := re.search(r"(Submitted|Re-?submitted) process > [\w:]+ \(\S*-(\w+)\)", line):
                 self._submitted(found[2], again=found[1] != "Submitted")
 
     def outcome(self, *, interrupted: bool) -> Outcome:
@@ -202,6 +243,16 @@ class _Follower:
                 skipped[stage.digest] = lost[0]
                 self.observer(Event("skipped", digest=stage.digest, message=lost[0]))
         return Outcome(done=tuple(done), cached=tuple(cached), failed=failed, skipped=skipped, interrupted=interrupted)
+
+    def _grow(self, graph: StageGraph) -> None:
+        """A search has asked for further trials; their tasks may have been seen already."""
+        new = tuple(stage for stage in graph.stages if stage.digest not in self.names)
+        self.graph = graph
+        self.names |= {stage.digest: stage.name for stage in new}
+        self.observer(Event("asked", stages=new, total=len(self.names)))
+        for stage in new:
+            if self.rows.get(stage.digest, {}).get("status") in ("COMPLETED", "CACHED"):
+                self.observer(Event("finished", digest=stage.digest, metrics=self._metrics(stage.digest)))
 
     def _submitted(self, digest: str, *, again: bool) -> None:
         if digest in self.names:

@@ -55,12 +55,7 @@ class Opened:
         if self.recipe is None:
             from tlimb.configs.text import load_graph
 
-            graph = load_graph(self.source.text, self.source.label)
-            if graph.search and not graph.search.complete:
-                raise InputError(
-                    f"{self.source.label}: the later rounds of a search need its recipe", "run the .tlr file; random has all trials at once"
-                )
-            return graph
+            return load_graph(self.source.text, self.source.label)
         if any(diagnostic.severity == "error" for diagnostic in self.diagnostics):
             raise RecipeError(self.diagnostics)
         from tlimb.configs.build import build

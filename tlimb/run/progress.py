@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Literal, Self
 
-from tlimb.stages.graph import StageGraph
+from tlimb.stages.graph import Stage, StageGraph
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -32,9 +32,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a run (begin, end) or to one of its stages."""
+    """Something that happened to a run (begin, asked: a search has asked for further stages, end) or to one of its stages."""
 
-    kind: Literal["begin", "started", "epoch", "finished", "retried", "failed", "skipped", "end"]
+    kind: Literal["begin", "asked", "started", "epoch", "finished", "retried", "failed", "skipped", "end"]
     digest: str = ""
     total: int = 0
     cached: int = 0
@@ -45,6 +45,8 @@ class Event:
     message: str = ""
     """Why a stage failed or is tried again; for a skipped stage the digest of the failed one."""
     outcome: Outcome | None = None
+    stages: tuple[Stage, ...] = ()
+    """Of asked: those that are new; `cached` of them are finished."""
 
 
 Observer = Callable[[Event], None]
@@ -62,8 +64,9 @@ class Progress:
 
     def __init__(self, graph: StageGraph, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._names = {stage.digest: stage.name for stage in graph.stages}
-        self._units = {stage.digest: "image" if stage.kind == "prepare" else "epoch" for stage in graph.stages}
+        self._names: dict[str, str] = {}
+        self._units: dict[str, str] = {}
+        self._know(graph.stages)
         self._metric = graph.rank.metric
         self._numbers: dict[str, int] = {}
         self._total = len(graph.stages)
@@ -91,6 +94,14 @@ class Progress:
                 self._tasks[""] = self._bars.add_task("all stages", total=event.total, completed=event.cached, note="")
             elif event.cached:
                 self._print(f"{event.cached} of {event.total} stages are finished already")
+        elif event.kind == "asked":
+            self._know(event.stages)
+            self._total = event.total
+            self._cached += event.cached
+            if self._bars:
+                self._bars.update(self._tasks[""], total=event.total, advance=event.cached)
+            else:
+                self._print(f"the search asks for {len(event.stages)} more stages")
         elif event.kind == "end":
             self.__exit__(None, None, None)
             self._print(summary(event.outcome or Outcome()))
@@ -98,6 +109,10 @@ class Progress:
             self._show(self._bars, event)
         else:
             self._print(self._line(event))
+
+    def _know(self, stages: tuple[Stage, ...]) -> None:
+        self._names |= {stage.digest: stage.name for stage in stages}
+        self._units |= {stage.digest: "image" if stage.kind == "prepare" else "epoch" for stage in stages}
 
     def _line(self, event: Event) -> str:
         if event.kind != "skipped":

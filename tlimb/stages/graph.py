@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tlimb.stages.search import Search
+
 FORMAT = 1
-Kind = Literal["prepare", "fit", "evaluate"]
+Kind = Literal["prepare", "weights", "fit", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class StageGraph:
-    """All stages of a recipe in an order in which parents come before children, and the variants that share them."""
+    """All stages of a recipe in an order in which parents come before children, and the variants that share them. Where the recipe
+    searches, the variants are the trials known so far.
+    """
 
     recipe: str
     text: str
@@ -58,6 +62,7 @@ class StageGraph:
     variants: tuple[Variant, ...]
     stages: tuple[Stage, ...]
     warnings: tuple[str, ...] = field(default=())
+    search: Search | None = None
 
     def document(
         self,
@@ -93,4 +98,5 @@ class StageGraph:
                 for stage in self.stages
             ],
             "warnings": list(self.warnings),
+            "search": self.search.document() if self.search else None,
         }
