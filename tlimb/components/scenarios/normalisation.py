@@ -14,9 +14,9 @@ from tlimb.errors import InputError
 class AdaptiveBatchNorm(Supervised):
     """AdaBN (Li et al. 2016): learn on the source, then take the running statistics of BatchNorm from images of the target.
 
-    One pass over the target's training images in training mode, without gradient, gives each layer the mean over batches of their means
-    and variances. Parameters stay bit for bit; the cheapest of the methods of domain adaptation, for networks with BatchNorm only. The
-    best epoch is chosen by validation images of the source, before the statistics change.
+    One pass over the target's training images in training mode, without gradient, gives each layer the mean over batches, weighted by
+    their sizes, of their means and variances. Parameters stay bit for bit; the cheapest of the methods of domain adaptation, for networks
+    with BatchNorm only. The best epoch is chosen by validation images of the source, before the statistics change.
     """
 
     def finish(self, network: Network, unlabelled: Callable[[], Any]) -> bool:
@@ -50,12 +50,17 @@ def adapt(network: Network, loader: Any) -> None:
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a cumulative average, the same weight for each batch
         norm.train()
+    seen = 0
     with torch.no_grad():
-        for number, batch in enumerate(loader):
-            if number == 0 or len(batch["image"]) > 1:  # a last batch of one image says little of a variance
-                network(batch["image"].to(device))
+        for batch in loader:
+            image = batch["image"].to(device)
+            if seen and len(image) == 1:  # a last batch of one image says little of a variance
+                continue
+            seen += len(image)
+            for norm in norms:
+                norm.momentum = len(image) / seen  # running averages become averages over all images
+            network(image)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
