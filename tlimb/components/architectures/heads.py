@@ -1,5 +1,6 @@
 """Heads: a linear layer from features to one target."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -132,12 +133,10 @@ class SoftNumberHead(nn.Module):
                 f"a target of {float(beyond[0]):g} lies outside the soft labels' range {labels.low:g} to {labels.high:g}",
                 "widen architecture.soft_range",
             )
-        distance = (self.edges - target.to(self.edges.dtype).unsqueeze(-1)) / labels.sigma
+        distance = (self.edges - target.to(self.edges.dtype).unsqueeze(-1)) / (labels.sigma * math.sqrt(2))
         left, right = distance[:, :-1], distance[:, 1:]
-        # Above the mean by the upper tail: a difference of two numbers close to 1 has no digits left.
-        below = torch.special.ndtr(right) - torch.special.ndtr(left)
-        above = torch.special.ndtr(-left) - torch.special.ndtr(-right)
-        mass = torch.where(left > 0, above, below)
+        # Twice the mass; above the truth by the upper tail, since a difference of two numbers close to 1 has no digits left.
+        mass = torch.where(left > 0, left.erfc() - right.erfc(), (-right).erfc() - (-left).erfc())
         return mass / mass.sum(-1, keepdim=True)
 
     def predict(self, output: Tensor) -> Tensor:

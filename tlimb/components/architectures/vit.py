@@ -159,10 +159,12 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         given = adapted.get(_POSITIONS)
         if given is None or given.ndim != 3:
             return adapted, notes
-        source = tuple(adapted[_GRID].tolist()) if _GRID in adapted else self._grid_of(given.shape[1])
+        recorded = adapted.get(_GRID)
+        # Tensors without values are compared by shape, to see what a file fits.
+        source = self._grid_of(given.shape[1]) if recorded is None or recorded.is_meta else tuple(recorded.tolist())
         if len(source) != len(self.grid):
             return adapted, notes
-        adapted[_GRID] = torch.tensor(self.grid)
+        adapted[_GRID] = torch.tensor(self.grid, device=given.device)
         if source != self.grid:
             learned = self.pos_embed == "learnable"
             adapted[_POSITIONS] = (
