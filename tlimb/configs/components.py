@@ -19,6 +19,11 @@ KIND_AT = {
 """Paths whose value is itself a component, and the kind its word is looked up in."""
 
 
+def kind_at(path: str) -> str | None:
+    """The kind of component that stands at a path; None where none does."""
+    return KIND_AT.get(path, "auxiliary" if path.startswith("auxiliaries.") and path.count(".") == 1 else None)
+
+
 def instantiate(catalogue: Catalogue, kind: str, component: Component) -> ComponentConfig:
     """The config of a component as written in a recipe; a class path the catalogue does not know stands for itself."""
     entry = catalogue.find(kind, component.name)
@@ -37,7 +42,7 @@ def assign(config: dict[str, Any], path: str, value: Any) -> None:
 
 def converted(catalogue: Catalogue, path: str, value: Value) -> Any:
     """The config value of a recipe's value at a path."""
-    kind = KIND_AT.get(path)
+    kind = kind_at(path)
     if isinstance(value, Component) and (kind or value.arguments):
         return instantiate(catalogue, kind or "", value)
     return plain(value)

@@ -102,12 +102,13 @@ def apply(config: Config, path: str, value: Any) -> None:
     """Give a stage's config one of its settings."""
     if path.startswith("weights.") or path == "scenario":
         return  # of the stage that reads the file, and chosen before
-    if (
-        path.partition(".")[0] in ("objective", "auxiliaries")
-        and path.partition(".")[0] not in config
-        and not path.endswith("elastic.alpha")
-    ):
-        return  # a stage without labels has no objective, one without terms none of their fields
+    section, _, rest = path.partition(".")
+    if section == "objective" and section not in config:
+        return  # a stage without labels
+    if section == "auxiliaries" and not isinstance(value, Mapping):
+        term = rest.partition(".")[0]
+        if term != "elastic" and term not in config.get(section, {}):
+            return  # another stage has that term
     if path == "architecture":
         shared = {
             key: config["architecture"]["init_args"][key]

@@ -505,7 +505,8 @@ class _Checker:
                 continue
             result = self._field(target, self._classes(statement))
             if isinstance(result, str):
-                kind = COMPONENT_PATHS.get(target)
+                is_term = target.startswith("auxiliaries.") and target.count(".") == 1
+                kind = "auxiliary" if is_term else COMPONENT_PATHS.get(target)
                 if value is not None and kind is not None:
                     if isinstance(value, Component | Text):
                         self._component(kind, value if isinstance(value, Component) else Component(value.value, (), value.span, value.span))

@@ -64,7 +64,9 @@ def describe(stage: Stage) -> str:
     scenario = config.get("scenario", {}).get("init_args", {})
     if scenario.get("freeze"):
         words.append(f"freeze {'only ' if scenario.get('freeze_only') else ''}{scenario['freeze']}")
-    if "optimizer" in scenario:
+    if config.get("trainer", {}).get("init_args", {}).get("max_epochs") == 0:
+        words.append("statistics only")
+    elif "optimizer" in scenario:
         words.append(f"lr {scenario['optimizer']['init_args']['lr']:g}")
     if config["seed"]:
         words.append(f"seed {config['seed']}")
