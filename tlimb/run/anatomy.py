@@ -128,7 +128,8 @@ def _ask(configs: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _digest(config: Mapping[str, Any], software: Mapping[str, str]) -> str:
-    text = json.dumps({"format": FORMAT, "architecture": config, **software}, sort_keys=True)
+    own = load_catalogue().own.code(config)
+    text = json.dumps({"format": FORMAT, "architecture": config, "own": own, **software}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

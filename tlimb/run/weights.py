@@ -66,7 +66,9 @@ def _lines(name: str, found: dict[str, Any]) -> list[str]:
     if len(modules) > SHOWN:
         lines.append(f"… and {len(modules) - SHOWN} more (all with --json)")
     lines.append("")
-    lines += [f"{fit['share']:6.1%} of {fit['architecture']} is in it" for fit in found["fits"]] or ["it fits no architecture known here"]
+    lines += [f"{fit['share']:6.1%} of {fit['architecture']} is in it, {fit['used']:.1%} of it is used" for fit in found["fits"]] or [
+        "it fits no architecture known here"
+    ]
     if found["note"]:
         lines.append(f"note: {found['note']}")
     if found["fits"]:

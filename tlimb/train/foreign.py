@@ -45,12 +45,14 @@ def read_foreign(path: Path) -> Foreign:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        if _is_pickle(path):
+        if isinstance(error, pickle.UnpicklingError) and _is_pickle(path):
             raise InputError(
                 f"{path.name} holds more than tensors, and opening it could run what its author put there",
                 f"if you trust the author, convert it once: tlimb weights convert {path.name} --trust -o {path.stem}.safetensors",
             ) from None
-        raise InputError(f"{path.name} is no file of weights: {str(error).splitlines()[0]}", "see docs/weights.md") from None
+        raise InputError(
+            f"{path.name} is no file of weights: it is damaged, or neither safetensors nor written by torch.save", "see docs/weights.md"
+        ) from None
     return _unwrapped(content, path)
 
 

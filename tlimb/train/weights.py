@@ -73,7 +73,7 @@ def inspect(path: Path, rename: Mapping[str, str], input_shape: list[int] | None
     layout = recognise(list(tensors))
     modules: dict[str, list[Tensor]] = {}
     for name, tensor in tensors.items():
-        modules.setdefault(".".join(bare(name).split(".")[:2]), []).append(tensor)
+        modules.setdefault(".".join(bare(name).split(".")[:-1][:2]), []).append(tensor)
     stripped = Counter(name.removesuffix(bare(name)) for name in tensors if bare(name) != name)
     encoder_tensors, _ = _parts(foreign, tensors)
     return {
@@ -187,8 +187,8 @@ def _check(found: Match, how: Mapping[str, Any], name: str) -> None:
 
 
 def _fits(tensors: Mapping[str, Tensor], foreign: Foreign, suggested: str, shape: list[int] | None) -> list[dict[str, Any]]:
-    """Each architecture of the catalogue and the share of it that is in the file, best first; those that share nothing are left out."""
-    first = next((tensor for tensor in tensors.values() if tensor.ndim > 2), None)
+    """Each architecture of the catalogue, the share of it that is in the file and the share of the file it uses, best first."""
+    first = next((tensor for name, tensor in tensors.items() if tensor.ndim > 2 and name.endswith("weight")), None)
     if first is None:
         return []
     catalogue = load_catalogue()
@@ -205,14 +205,24 @@ def _fits(tensors: Mapping[str, Tensor], foreign: Foreign, suggested: str, shape
     for word, class_path, given in candidates:
         config = {"class_path": class_path, "init_args": {**data, **given}}
         try:
-            with torch.device("meta"):
-                encoder: nn.Module = build_encoder(with_shape(config, tensors, shape))
-            share = match(encoder, {name: tensor.to("meta") for name, tensor in tensors.items()}).share
-        except (InputError, RuntimeError, NotImplementedError):
+            matched = match(
+                _cheaply_built(with_shape(config, tensors, shape)), {name: tensor.to("meta") for name, tensor in tensors.items()}
+            )
+        except InputError:
             continue  # an architecture that cannot be built for such images does not fit them
-        if share >= 0.01:
-            found.append({"architecture": word, "share": round(share, 4)})
-    return sorted(found, key=lambda fit: -fit["share"])
+        used = sum(tensor.numel() for tensor in matched.tensors.values()) / sum(tensor.numel() for tensor in tensors.values())
+        if matched.share >= 0.01:
+            found.append({"architecture": word, "share": round(matched.share, 4), "used": round(used, 4)})
+    return sorted(found, key=lambda fit: (-fit["share"] * fit["used"], fit["architecture"]))
+
+
+def _cheaply_built(config: Config) -> nn.Module:
+    """The encoder without memory for its weights, where it can be built so (MONAI's Swin transformer cannot)."""
+    try:
+        with torch.device("meta"):
+            return build_encoder(config)
+    except RuntimeError:
+        return build_encoder(config)
 
 
 def _entry(component: Any) -> tuple[str, dict[str, Any]]:
