@@ -130,3 +130,5 @@ def test_data_add_makes_an_entry_that_recipes_can_use(tmp_path: Path) -> None:
     done = tlimb("data", "check", "lab", "--quick", "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert {problem["kind"] for problem in json.loads(done.stdout)["problems"]} >= {"zero-byte", "participant-without-image"}
+    assert tlimb("data", "add", "lab", "--name", "other", cwd=tmp_path).returncode == 0
+    assert "other" in tlimb("data", "list", cwd=tmp_path).stdout

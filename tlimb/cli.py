@@ -534,9 +534,9 @@ def data_add(folder: Path, name: str | None, datasets: Path) -> None:
     """Add a folder to datasets.yaml: a first entry, to be read and mended by you."""
     from tlimb.catalogue.datasets import add_entry, suggest_entry
 
-    suggested, entry = suggest_entry(folder)
-    add_entry(datasets, name or suggested, entry)
-    click.echo(f"added {name or suggested} to {datasets}; see what it holds with: tlimb data check {name or suggested}")
+    called, entry = suggest_entry(folder, name)
+    add_entry(datasets, called, entry)
+    click.echo(f"added {called} to {datasets}; see what it holds with: tlimb data check {called}")
 
 
 # ---------------------------------------------------------------------- weights

@@ -209,7 +209,7 @@ def _expanded(value: Any, place: str) -> Any:
     return re.sub(r"\$\{(\w+)\}", variable, value)
 
 
-def suggest_entry(folder: Path) -> tuple[str, str]:
+def suggest_entry(folder: Path, name: str | None = None) -> tuple[str, str]:
     """A first entry for a folder of any known layout, or a table: its name, and its YAML text with the name on the first line.
 
     Raises:
@@ -217,9 +217,10 @@ def suggest_entry(folder: Path) -> tuple[str, str]:
     """
     folder = Path(folder).expanduser().resolve()
     lines = suggest(folder)
-    name = folder.stem if folder.is_file() else folder.name
-    name = re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
-    name = f"data_{name}" if name[0].isdigit() else name
+    if name is None:
+        name = folder.stem if folder.is_file() else folder.name
+        name = re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
+        name = f"data_{name}" if name[0].isdigit() else name
     return name, f"{name}:\n" + "".join(f"  {line}\n" for line in lines)
 
 
