@@ -60,7 +60,7 @@ def check_dataset(name: str, explicit: Path | None, *, images: bool, as_json: bo
         )
     else:
         _print(described, inspected, echo)
-    bad_images = [finding for finding in inspected or [] if finding["kind"] != "images"]
+    bad_images = [finding for finding in inspected or [] if finding["kind"] not in ("images", "constant-regions")]
     return len(described["problems"]) + len(bad_images)
 
 
@@ -89,12 +89,13 @@ def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, ec
         echo(f"  {name:14} {_label_line(label)}")
     kinds: dict[str, list[str]] = {}
     for problem in described["problems"]:
-        kinds.setdefault(problem["kind"], []).append(f"{problem['participant_id']}: {problem['message']}")
+        who = f"{problem['participant_id']}: " if problem["participant_id"] else ""
+        kinds.setdefault(problem["kind"], []).append(who + problem["message"])
+    for line in _look_lines(inspected or []):
+        echo(f"  {line}")
     for finding in inspected or []:
         if finding["kind"] != "images":
             kinds.setdefault(finding["kind"], []).append(finding["message"])
-            continue
-        echo(f"  {_look_line(finding)}")
     for kind, lines in kinds.items():
         echo(f"\n! {kind.replace('-', ' ')}: {len(lines)}")
         for line in lines[:SHOWN]:
@@ -105,11 +106,23 @@ def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, ec
         echo("no problems")
 
 
-def _look_line(finding: dict[str, Any]) -> str:
-    """How images look, e.g. ``24 images 40x48x40 voxels of 4x4x4 mm, RAS, uint8``."""
-    shape, spacing = ("x".join(f"{side:g}" for side in finding[key]) for key in ("shape", "spacing_mm"))
-    size = f"{shape} voxels of {spacing} mm" if finding["orientation"] else shape
-    return ", ".join(part for part in (f"{finding['count']} {finding['what']} {size}", finding["orientation"], finding["dtype"]) if part)
+def _look_lines(findings: list[dict[str, Any]]) -> list[str]:
+    """How images look, e.g. ``24 images 40x48x40 voxels of 4x4x4 mm, RAS, uint8``; tables of as many regions in one line."""
+    lines = []
+    tables: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for look in (finding for finding in findings if finding["kind"] == "images"):
+        if look["what"].startswith("tables"):
+            tables.setdefault((look["what"], look["shape"][0]), []).append((look["shape"][1], look["count"]))
+            continue
+        shape, spacing = ("x".join(f"{side:g}" for side in look[key]) for key in ("shape", "spacing_mm"))
+        size = f"{shape} voxels of {spacing} mm" if look["orientation"] else shape
+        lines.append(", ".join(part for part in (f"{look['count']} {look['what']} {size}", look["orientation"], look["dtype"]) if part))
+    for (what, regions), lengths in tables.items():
+        shortest, longest = min(lengths)[0], max(lengths)[0]
+        times = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        unit = f"of {regions} regions and {times} time points" if what == "tables" else f"{regions} x {times}"
+        lines.append(f"{sum(count for _, count in lengths)} {what} {unit}")
+    return lines
 
 
 def _label_line(label: dict[str, Any]) -> str:
