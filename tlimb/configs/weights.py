@@ -43,11 +43,12 @@ def weights_config(
         known = instantiate(catalogue, "architecture", step.architecture)
     elif known is None and not any(path == "architecture" for path, _ in settings):
         layout = recognise(file.names)
-        written = layout.architecture if layout and layout.architecture else "resnet18"
+        known_word = layout.architecture if layout else ""
+        written = f"architecture={known_word}" if known_word else f"architecture=… (which one fits: tlimb weights inspect {file.name})"
         told = f" (its tensors are named like those of {layout.name})" if layout else ""
         raise InputError(
             f"which architecture the weights in {file.name} belong to is not known{told}",
-            f"say it: with architecture={written}, or in a passport.yaml beside the file (docs/weights.md)",
+            f"say it, with {written} or in a passport.yaml beside the file",
         )
     config: Config = {
         "tlimb": FORMAT,
@@ -102,7 +103,8 @@ def _options(settings: Iterable[Setting]) -> dict[str, Any]:
 
 def _how(file: WeightsFile, options: Mapping[str, Any]) -> dict[str, Any]:
     """How the tensors are to be taken, without what is left at its default: adding an option changes no digest."""
-    shape = file.description.get("input_shape") or file.passport.get("input", {}).get("shape")
+    written = file.description.get("input_shape")  # with the channels in front
+    shape = written[1:] if written else file.passport.get("input", {}).get("shape")
     how = {
         "channels": options.get("channels"),
         "allow_partial": options.get("allow_partial") or None,
