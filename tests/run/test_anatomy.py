@@ -13,6 +13,7 @@ from emit.small_graphs import graph, stage
 from tlimb.errors import InputError
 from tlimb.run import anatomy
 from tlimb.run.anatomy import anatomies, parameters
+from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import Stage
 
 NUMBER = {"name": "age", "dataset": "ukb", "part": None, "label": "age", "kind": "number", "unit": "years", "classes": None, "weight": 1.0}
@@ -27,10 +28,36 @@ def training(number: int, target: dict[str, Any] | None = None, **arguments: Any
     return replace(made, config=config)
 
 
+def encoding(class_path: str, arguments: dict[str, Any], data: dict[str, Any], parents: tuple[Stage, ...] = ()) -> Stage:
+    made = training(0, NUMBER)
+    config = copy.deepcopy(dict(made.config))
+    config["architecture"] = {"class_path": class_path, "init_args": arguments}
+    config["data"] = {"class_path": "tlimb.components.data.CropCenterDataModule", "init_args": data}
+    config["parents"] = [{"role": "data", "name": parent.name, "digest": parent.digest} for parent in parents]
+    return replace(made, config=config)
+
+
+VIT = "tlimb.components.architectures.ViT"
+SMALL = {"patch_size": 4, "hidden_size": 12, "mlp_dim": 24, "num_layers": 1, "num_heads": 2, "spatial_dims": 2, "in_channels": 1}
+# Patches, their places (2 x 3), then the block: two norms, qkv without bias, projection, two layers; the last norm; the head.
+SMALL_COUNT = (16 * 12 + 12) + 6 * 12 + 4 * 12 + 12 * 36 + (144 + 12) + (12 * 24 + 24 + 24 * 12 + 12) + 2 * 12 + 13
+SERIES = {**SMALL, "spatial_dims": 1, "in_channels": 5}
+SFCN = "tlimb.components.architectures.SFCN"
+HARD = {"spatial_dims": 3, "in_channels": 1}
+SOFT = {**HARD, "soft_range": [42, 82]}
+
+
 @pytest.fixture(scope="module")
 def _asked() -> None:
     """One child process for all tests of this module."""
-    anatomies([training(0).config["architecture"]])
+    shapes = ((SMALL, [1, 8, 12]), (SERIES, [5, 40]), (SERIES, [5, 80]))
+    anatomies(
+        [
+            training(0).config["architecture"],
+            *({"class_path": VIT, "init_args": arguments, "input_shape": shape} for arguments, shape in shapes),
+            *({"class_path": SFCN, "init_args": arguments} for arguments in (HARD, SOFT)),
+        ]
+    )
 
 
 @pytest.mark.usefixtures("_asked")
@@ -66,6 +93,36 @@ def test_an_unknown_layer_lists_those_that_exist_in_order() -> None:
 def test_what_is_known_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anatomy, "COMMAND", ("/bin/false",))
     assert anatomies([training(0).config["architecture"]] * 2)[1]["feature_dim"] == 512
+
+
+@pytest.mark.usefixtures("_asked")
+def test_a_network_for_one_size_is_counted_when_the_size_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anatomy, "COMMAND", ("/bin/false",))
+    prepared = stage("prepare", "ukb")
+    said, unsaid = encoding(VIT, SMALL, {"size": [8, 12]}), encoding(VIT, SMALL, {}, (prepared,))
+    store = Store(tmp_path)
+    assert parameters(graph(prepared, unsaid), store=store) == {}
+    folder = store.folder(prepared.digest)
+    folder.mkdir()
+    write_json(folder / "results.json", {"format": 1, "digest": prepared.digest})
+    write_json(folder / "prepared.json", {"format": 1, "channels": 1, "shape": [8, 12]})
+    for made in (said, unsaid):
+        (counted,) = parameters(graph(prepared, made), store=store).values()
+        assert counted == {"trainable": SMALL_COUNT, "frozen": 0}
+
+
+@pytest.mark.usefixtures("_asked")
+def test_series_are_as_long_as_their_crops() -> None:
+    (short,) = parameters(graph(encoding(VIT, SERIES, {"length": 40}))).values()
+    (long,) = parameters(graph(encoding(VIT, SERIES, {"length": 80}))).values()
+    assert long["trainable"] - short["trainable"] == 10 * 12
+
+
+@pytest.mark.usefixtures("_asked")
+def test_soft_labels_have_an_output_for_each_bin() -> None:
+    (hard,) = parameters(graph(encoding(SFCN, HARD, {}))).values()
+    (soft,) = parameters(graph(encoding(SFCN, SOFT, {}))).values()
+    assert (hard["trainable"], soft["trainable"]) == (2_950_336 + 65, 2_952_936)
 
 
 def test_an_unknown_architecture_is_the_users_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

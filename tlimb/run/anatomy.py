@@ -69,19 +69,23 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
         UnknownLayerError: a layer to freeze does not exist.
     """
     stages = {stage.digest: stage for stage in graph.stages if stage.kind == "fit"}
-    keys = {digest: json.dumps(_question(stage, store), sort_keys=True) for digest, stage in stages.items()}
+    questions = {digest: question for digest, stage in stages.items() if (question := _question(stage, store)) is not None}
+    keys = {digest: json.dumps(question, sort_keys=True) for digest, question in questions.items()}
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
-    return {digest: _count(stage, anatomy) for digest, stage in stages.items() if (anatomy := known[keys[digest]]) is not None}
+    return {digest: _count(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
 
 
-def _question(stage: Stage, store: Store | None) -> dict[str, Any]:
+def _question(stage: Stage, store: Store | None) -> dict[str, Any] | None:
+    """What to ask of a stage's architecture; None where the answer is known to be none."""
     architecture = dict(stage.config["architecture"])
     known = load_catalogue().parameters(architecture["class_path"])
-    if known is not None and all(parameter.name != "input_shape" for parameter in known):
+    if "input_shape" in architecture["init_args"] or (known is not None and all(parameter.name != "input_shape" for parameter in known)):
         return architecture
     shape = _input_shape(stage, store)
-    return architecture if shape is None else {**architecture, "input_shape": shape}
+    if shape is None:
+        return architecture if known is None else None
+    return {**architecture, "input_shape": shape}
 
 
 def _input_shape(stage: Stage, store: Store | None) -> list[int] | None:
