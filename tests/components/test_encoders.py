@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets.masked_autoencoder_vit import MaskedAutoEncoderViT
 from monai.networks.nets.swin_unetr import SwinTransformer
 from monai.networks.nets.vit import ViT as MonaiViT
 from torch import nn
@@ -104,11 +105,20 @@ def test_vit_equals_monais_mean_of_patches(shape: tuple[int, ...]) -> None:
     encoder = small_vit(*shape).eval()
     adapted, notes = encoder.adapt_state(monai.state_dict())
     encoder.load_state_dict(adapted)
-    assert notes == ["left out 7 tensors of a class token, its head or a cross attention, which this encoder does not have"]
+    assert notes == ["left out 7 tensors of a class token, a head, a decoder or a cross attention, which this encoder does not have"]
     image = torch.randn(3, 2, *shape)
     monai.classification = False
     del monai.cls_token, monai.classification_head
     torch.testing.assert_close(encoder(image), monai(image)[0].mean(1))
+
+
+def test_vit_takes_the_encoder_of_monais_masked_autoencoder() -> None:
+    torch.manual_seed(0)
+    monai = MaskedAutoEncoderViT(2, (8, 12), 4, 12, 20, 2, 3, decoder_hidden_size=12, decoder_num_heads=2, spatial_dims=2).eval()
+    encoder = small_vit(8, 12, mlp_dim=20, pos_embed="sincos").eval()
+    encoder.load_state_dict(encoder.adapt_state(monai.state_dict())[0])
+    image = torch.randn(3, 2, 8, 12)
+    torch.testing.assert_close(encoder(image), monai.blocks(monai.patch_embedding(image)).mean(1))
 
 
 def test_swin_equals_monais_last_map() -> None:

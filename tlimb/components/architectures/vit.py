@@ -17,7 +17,7 @@ from tlimb.errors import InputError
 
 _POSITIONS = "patch_embedding.position_embeddings"
 _GRID = "patch_grid"
-_UNUSED = re.compile(r"blocks\.\d+\.(norm_)?cross_attn\.|cls_token$|classification_head\.")
+_UNUSED = re.compile(r"blocks\.\d+\.(norm_)?cross_attn\.|cls_token$|classification_head\.|decoder_|mask_tokens$")
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _SINCOS = {2: 4, 3: 6}
 
@@ -139,7 +139,7 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         return ["patch_embedding", *(f"blocks.{number}" for number in range(len(self.blocks))), "norm"]
 
     def adapt_state(self, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-        """Weights of the same network for another image size, or of MONAI's ViT, as weights of this encoder.
+        """Weights of the same network for another image size, or of MONAI's ViT or masked autoencoder, as weights of this encoder.
 
         Learned position embeddings are resized over the grid of patches, linearly along each axis; fixed ones are this encoder's own.
 
@@ -152,10 +152,17 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         Raises:
             InputError: the position embeddings belong to a grid that cannot be told.
         """
-        adapted = {name: tensor for name, tensor in state.items() if not _UNUSED.match(name)}
+        last = f"blocks.{len(self.blocks)}."  # in a masked autoencoder the last norm stands among the blocks
+        adapted = {
+            re.sub(f"^{re.escape(last)}(weight|bias)$", r"norm.\1", name): tensor
+            for name, tensor in state.items()
+            if not _UNUSED.match(name)
+        }
         notes = []
         if left := len(state) - len(adapted):
-            notes.append(f"left out {left} tensors of a class token, its head or a cross attention, which this encoder does not have")
+            notes.append(
+                f"left out {left} tensors of a class token, a head, a decoder or a cross attention, which this encoder does not have"
+            )
         given = adapted.get(_POSITIONS)
         if given is None or given.ndim != 3:
             return adapted, notes
