@@ -30,9 +30,13 @@ _OPTIONAL = ("digest", "seed", "parents", "code", "about")
 _MORE = {"fit": ("objective", "unlabelled", "auxiliaries"), "weights": ("targets",)}
 """What else a stage can have; a fit has an objective where it has targets."""
 _COMPONENTS = ("data", "architecture", "objective", "scenario", "trainer")
-_GIVEN = {"network", "objective", "unit", "terms", "params", "optimizer", "T_max"}
+_GIVEN = {"network", "objective", "unit", "terms", "weights", "params", "optimizer", "T_max"}
 """Arguments without a default that a stage gives by itself."""
 _OWNED = {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "fast_dev_run", "num_sanity_val_steps"}
+
+
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+"""How several devices train."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -175,15 +179,34 @@ def _check_targets(targets: Any, source: str, unlabelled: bool) -> None:
 def _check_trainer(arguments: Mapping[str, Any], kind: str) -> None:
     for name in sorted(_OWNED & arguments.keys()):
         raise InputError(f"trainer.{name} cannot be set", "checkpoints, progress and folders of a stage are TLIMB's own")
-    devices = arguments.get("devices", 1)
-    one = devices in (1, "1", "auto") or (isinstance(devices, list) and len(devices) == 1)
-    if not one or arguments.get("num_nodes", 1) != 1:
+    count, nodes, strategy = device_count(arguments), arguments.get("num_nodes", 1), arguments.get("strategy", "auto")
+    if nodes != 1:
         raise InputError(
-            f"trainer.devices is {devices!r}: a stage trains on one device",
-            "several stages run at the same time on several: tlimb run --jobs N",
+            f"trainer.num_nodes is {nodes!r}: a stage trains on one machine",
+            "devices=N trains on several devices of a machine; Nextflow runs several stages on several machines",
         )
+    if count > 1 and strategy not in STRATEGIES:
+        raise InputError(f"trainer.strategy is {strategy!r}: several devices train by ddp", "strategy=ddp")
     if kind == "fit" and arguments.get("max_epochs") is None and arguments.get("max_steps", -1) == -1:
         raise InputError("trainer.max_epochs is absent", "say how long to train, e.g. --set trainer.max_epochs=10")
+
+
+def device_count(arguments: Mapping[str, Any]) -> int:
+    """On how many devices a Trainer with these arguments trains; `auto` is one, so that results do not depend on the machine.
+
+    Raises:
+        InputError: it is no number of devices.
+    """
+    devices = arguments.get("devices", 1)
+    if devices == "auto":
+        return 1
+    count = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 0
+    if count < 1:
+        raise InputError(
+            f"trainer.devices is {devices!r}: it is a number of devices, from 1",
+            "a step's batch is devices x batch, so results depend on it",
+        )
+    return count
 
 
 def check_component(place: str, config: Any) -> None:
