@@ -54,6 +54,8 @@ class _Builder:
     stages: dict[str, Stage] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     memo: dict[Any, Stage] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of the files of weights, as they are written."""
 
     def build(self) -> StageGraph:
         todo, grid = steps(self.recipe, self.overrides_from), axes(self.recipe)
@@ -116,7 +118,7 @@ class _Builder:
             axes=grid,
             points=known,
             steps=(*((kind, kind) for kind in sorted(reading)), *steps),
-            source=canonical(self.recipe, self.overrides_from),
+            source=canonical(self.recipe, self.overrides_from) | {"weights": self.files},
         )
 
     def _count(self, grid: tuple[Axis, ...]) -> int:
@@ -172,6 +174,7 @@ class _Builder:
         data, dataset = data_config(step, self.catalogue, chosen), self.datasets[step.targets[0].dataset]
         try:
             file = weights_file(step, chosen, self.catalogue)
+            self.files[str(step.file)] = file.fingerprint
             config = weights_config(step, file, chosen, catalogue=self.catalogue, data=data, dataset=dataset)
         except InputError as error:
             source = file_source(step.statement)

@@ -226,7 +226,7 @@ def _searched(searched: Iterable[tuple[str, str]], names: Mapping[tuple[str, str
     for key in searched:
         done = ", ".join(f"{step.process}.out" for step in steps)
         steps.append(
-            Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=f"before.mix({done})" if steps else "before")
+            Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=f"known.mix({done})" if steps else "known")
         )
     return steps
 

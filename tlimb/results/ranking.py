@@ -150,7 +150,7 @@ def rank(plan: Mapping[str, Any], store: Path | str, by: str | None = None) -> R
     rows = [pool.row(leaf, by) for leaf in _merge(leaves)]
     ordered = _order(rows, direction)
     failures = tuple(dict.fromkeys(failure for row in ordered for failure in row.failures))
-    return Ranking(by, direction, ordered, failures, _notes(ordered, by, pool.notes), str(plan.get("recipe", "")))
+    return Ranking(by, direction, ordered, failures, (*_notes(ordered, by, pool.notes), *_search_notes(plan)), str(plan.get("recipe", "")))
 
 
 def resolve(by: str, names: Sequence[str]) -> str | None:
@@ -372,6 +372,13 @@ def _notes(rows: Sequence[Row], by: str, pooled: Sequence[str]) -> tuple[str, ..
     if failed := sum(row.seeds == 0 for row in rows):
         notes.append(f"{failed} of {len(rows)} rows have no result.")
     return tuple(notes)
+
+
+def _search_notes(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    search = plan.get("search")
+    if not search or len(plan["variants"]) >= search["trials"]:
+        return ()
+    return (f"The search is not over: {len(plan['variants'])} of its {search['trials']} trials are known.",)
 
 
 def _parameters(results: Sequence[StageResult], which: str) -> int | None:

@@ -177,6 +177,8 @@ def run_nextflow(
             process.wait()
     follower.look()
     outcome = follower.outcome(interrupted=interrupts.count > 0)
+    if (unasked := follower.unasked()) and not outcome.interrupted:
+        raise TlimbError(f"a further round of the search could not be asked for: {unasked}", "the same command tries again")
     if process.returncode and not outcome.failed and not outcome.interrupted and not all(map(store.is_done, follower.names)):
         words = "\n".join(_text(follower.console).splitlines()[-20:]).strip()
         raise TlimbError(f"nextflow ended with status {process.returncode}:\n{words}", f"its log: {home / '.nextflow.log'}")
@@ -243,6 +245,10 @@ class _Follower:
                 skipped[stage.digest] = lost[0]
                 self.observer(Event("skipped", digest=stage.digest, message=lost[0]))
         return Outcome(done=tuple(done), cached=tuple(cached), failed=failed, skipped=skipped, interrupted=interrupted)
+
+    def unasked(self) -> str:
+        """Why a round of a search could not be asked for; empty if all could."""
+        return next((self._why(row) for tag, row in self.rows.items() if tag.startswith("round ") and row["status"] == "FAILED"), "")
 
     def _grow(self, graph: StageGraph) -> None:
         """A search has asked for further trials; their tasks may have been seen already."""

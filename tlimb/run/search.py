@@ -19,6 +19,8 @@ from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_docume
 from tlimb.errors import InputError
 from tlimb.files import write_text
 from tlimb.recipe.parse import parse
+from tlimb.recipe.references import quoted
+from tlimb.recipe.tree import Training, file_source
 from tlimb.results.ranking import resolve
 from tlimb.results.read import Results, read_json, read_results
 from tlimb.run.store import Store
@@ -39,6 +41,20 @@ STARTUP = 10
 
 ATTEMPTS = 16
 """How often a sampler is asked again for a point that was not tried; then one is drawn."""
+
+
+class Trials:
+    """The graph as far as it is known, and the way to know more of it: what engines are given as `more`."""
+
+    def __init__(self, graph: StageGraph, more: Callable[[StageGraph], StageGraph | None]) -> None:
+        self.graph = graph
+        self._more = more
+
+    def __call__(self) -> StageGraph | None:
+        """The graph with further trials, or None."""
+        found = self._more(self.graph)
+        self.graph = found or self.graph
+        return found
 
 
 def grown(graph: StageGraph, rebuild: Rebuild, store: Path) -> StageGraph | None:
@@ -81,11 +97,12 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     before = read_json(asked)
     if before.get("format") != SEARCH_FORMAT:
         raise InputError(f"{asked}: no search of this TLIMB (format {before.get('format')})", "compile the recipe again")
-    recipe = parse(before["text"]).recipe
     found = find_datasets(explicit=datasets)
+    text, overrides_from = _located(before, found.weights)
+    recipe = parse(text).recipe
 
     def rebuild(points: Sequence[Point]) -> StageGraph:
-        return build(recipe, before["recipe"], load_catalogue(), found, before["overrides_from"], points)
+        return build(recipe, before["recipe"], load_catalogue(), found, overrides_from, points)
 
     old = rebuild(_points(before))
     if [stage.digest for stage in old.stages] != [stage["digest"] for stage in before["stages"]]:
@@ -100,7 +117,8 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     for stage in jobs:
         write_text(out / "configs" / f"{ids[stage.digest]}.yaml", dump(stage.config))
     write_text(out / "jobs.csv", table(jobs, words, ids))
-    write_text(out / f"search-{number}.json", json.dumps(search_document(new, before["steps"]), ensure_ascii=False) + "\n")
+    document = search_document(new, before["steps"]) | {key: before[key] for key in ("text", "overrides_from", "weights")}
+    write_text(out / f"search-{number}.json", json.dumps(document, ensure_ascii=False) + "\n")
 
 
 def plan_of_rounds(plan: Mapping[str, Any], rounds: Path) -> dict[str, Any]:
@@ -108,6 +126,20 @@ def plan_of_rounds(plan: Mapping[str, Any], rounds: Path) -> dict[str, Any]:
     documents = [read_json(file) for file in rounds.iterdir()]
     last = max(documents, key=lambda document: len(document.get("variants", ())))
     return {**plan, **{key: last[key] for key in ("variants", "stages", "search")}}
+
+
+def _located(document: Mapping[str, Any], places: Mapping[str, Path]) -> tuple[str, int]:
+    """The recipe's text and where its overrides start, with the files of weights where they lie here."""
+    text, offset = str(document["text"]), int(document["overrides_from"])
+    for statement in reversed(parse(text).recipe.statements):
+        if isinstance(statement, Training) and (written := file_source(statement)):
+            fingerprint = document["weights"].get(written.value)
+            if fingerprint not in places:
+                raise InputError(f"datasets.yaml does not say where {Path(written.value).name} lies", "compile the recipe again")
+            start, end = written.span.start, written.span.end
+            new = quoted(str(places[fingerprint]))
+            text, offset = text[:start] + new + text[end:], offset + len(new) - (end - start)
+    return text, offset
 
 
 def _points(document: Mapping[str, Any]) -> list[Point]:

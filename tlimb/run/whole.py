@@ -12,25 +12,11 @@ from tlimb.run.anatomy import parameters
 from tlimb.run.local import run_local
 from tlimb.run.nextflow import compile_project, needed, run_nextflow
 from tlimb.run.progress import observer_for
-from tlimb.run.search import Rebuild, grown, recorded, replayed
+from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
-
-
-class _Trials:
-    """The graph as far as it is known, and the way to know more of it."""
-
-    def __init__(self, graph: StageGraph, more: Callable[[StageGraph], StageGraph | None]) -> None:
-        self.graph = graph
-        self._more = more
-
-    def __call__(self) -> StageGraph | None:
-        """The graph with further trials, or None."""
-        found = self._more(self.graph)
-        self.graph = found or self.graph
-        return found
 
 
 def plan_document(graph: StageGraph, root: Path) -> dict[str, Any]:
@@ -76,7 +62,7 @@ def run_recipe(
     write_text(catalogue, needed(graph, datasets))
     with observer_for(graph) as observer:
         if engine == "local":
-            trials = _Trials(graph, lambda known: grown(known, rebuild, store.root))
+            trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
             outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials)
         else:
             if jobs is not None or threads is not None:
@@ -86,7 +72,7 @@ def run_recipe(
             project = compile_project(graph, datasets, home / "nextflow")
             for file in home.glob("search-*.json"):
                 file.unlink()
-            trials = _Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
+            trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
             outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials)
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")

@@ -27,7 +27,7 @@ class Search:
         axes: Of the space.
         points: Those that are known, in the order of the trials.
         steps: Kind and name of the steps whose stages differ between trials, parents first; the others are computed once.
-        source: What a later round is asked for with: see `canonical`.
+        source: What a later round is asked for with: see `canonical`; and the fingerprints of the files of weights that it names.
     """
 
     method: str

@@ -1,0 +1,65 @@
+"""Stages whose metric is a formula of their settings, for tests of searches: a worker of the local engine, and a `tlimb` for tasks.
+
+A learning rate above 0.03 fails, one below 3e-5 ends without a number, and in between val.mae is least at 1e-3. The fake `tlimb`
+hands every other command to the real one. FAKE_JOURNAL names a file that gets a line per stage that is computed.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def compute(config: dict[str, Any], out: Path) -> None:
+    """Write the result folder of a stage; a failure ends in ValueError."""
+    with Path(os.environ["FAKE_JOURNAL"]).open("a") as file:
+        file.write(f"{config['name']} {config['digest']}\n")
+    metrics: dict[str, float | None] = {}
+    if config["kind"] == "fit":
+        lr = config["scenario"]["init_args"]["optimizer"]["init_args"]["lr"]
+        if lr > 0.03:
+            raise ValueError("the loss is no number")
+        depth = config["architecture"]["init_args"]["depth"]
+        value = 5 + (math.log10(lr) + 3) ** 2 + depth / 100 + config["seed"] / 10
+        metrics = {"val.mae": value if lr > 3e-5 else None, "test.mae": value + 1}
+    out.mkdir(parents=True)
+    document = {"format": 1, "digest": config["digest"], "name": config["name"], "kind": config["kind"], "metrics": metrics}
+    (out / "results.json").write_text(json.dumps(document))
+
+
+def work() -> None:
+    """Serve the local engine."""
+    print(json.dumps({"event": "ready"}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            compute(yaml.safe_load(Path(request["config"]).read_text()), Path(request["out"]))
+            reply = {"job": request["job"], "event": "finished", "metrics": {}}
+        except ValueError as error:
+            reply = {"job": request["job"], "event": "failed", "message": str(error), "status": 2}
+        print(json.dumps(reply), flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Be `tlimb`."""
+    if arguments[:2] != ["stage", "run"]:
+        from tlimb.cli import main as tlimb
+
+        tlimb(arguments)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--out", type=Path)
+    known, _ = parser.parse_known_args(arguments[2:])
+    try:
+        compute(yaml.safe_load(known.config.read_text()), known.out)
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:]) if len(sys.argv) > 1 else work()
