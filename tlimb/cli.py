@@ -539,6 +539,21 @@ def data_add(folder: Path, name: str | None, datasets: Path) -> None:
     click.echo(f"added {called} to {datasets}; see what it holds with: tlimb data check {called}")
 
 
+@data.command("import", **_example("tlimb data import mylab.data.MySet count=40 --name mine --trust"))
+@click.argument("class_path", metavar="CLASS")
+@click.argument("arguments", metavar="[KEY=VALUE]…", nargs=-1)
+@click.option("--name", required=True, help="What recipes call it.")
+@click.option("-o", "folder", type=click.Path(path_type=Path, file_okay=False), help="Where to write (default: a folder of that name).")
+@click.option("--datasets", type=click.Path(path_type=Path), default=Path("datasets.yaml"), show_default=True, help="The file to add to.")
+@click.option("--trust", is_flag=True, help="Run a class that lies in this folder.")
+def data_import(class_path: str, arguments: tuple[str, ...], name: str, folder: Path | None, datasets: Path, trust: bool) -> None:
+    """Write down a data set that is a class of your own, as images and a table."""
+    from tlimb.run.data import import_class
+
+    import_class(class_path, arguments, name, folder or Path(name), datasets, trusted=trust)
+    click.echo(f"added {name} to {datasets}; see what it holds with: tlimb data check {name}")
+
+
 # ---------------------------------------------------------------------- weights
 @main.group()
 def weights() -> None:

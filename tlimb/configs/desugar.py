@@ -138,11 +138,13 @@ def monitor(targets: Sequence[Mapping[str, Any]]) -> str:
 
 def _method(step: Step, settings: Iterable[Setting], catalogue: Catalogue) -> Config:
     """The scenario, and the auxiliary term that a method brings: its arguments go to the one that has them."""
-    if step.method is None:
+    chosen = [value for path, value in settings if path == "scenario" and isinstance(value, Component)]
+    if step.method is None:  # a method of the catalogue is for statements with `via`, a scenario of the user's own for any
+        chosen = [value for value in chosen if "." in value.name]
+    method = chosen[-1] if chosen else step.method
+    if method is None:
         entry = catalogue.components["scenario", step.verb.scenario or ""]
         return {"scenario": {"class_path": entry.class_path, "init_args": dict(entry.arguments)}}
-    swept = [value for path, value in settings if path == "scenario" and isinstance(value, Component)]
-    method = swept[-1] if swept else step.method
     found = catalogue.find("method", method.name)
     config = instantiate(catalogue, "method", method)
     if found is None or found.auxiliary is None:

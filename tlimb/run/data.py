@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.datasets import Datasets, describe, dump_datasets, find_datasets
+import yaml
+
+from tlimb.catalogue.datasets import Datasets, add_entry, describe, dump_datasets, find_datasets
 from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.own import Own, trust, trusted_folders
 from tlimb.catalogue.registry import nearest
 from tlimb.errors import InputError, TlimbError
 
@@ -62,6 +65,40 @@ def check_dataset(name: str, explicit: Path | None, *, images: bool, as_json: bo
         _print(described, inspected, echo)
     bad_images = [finding for finding in inspected or [] if finding["kind"] not in ("images", "constant-regions")]
     return len(described["problems"]) + len(bad_images)
+
+
+def import_class(class_path: str, arguments: Sequence[str], name: str, folder: Path, datasets: Path, *, trusted: bool) -> None:
+    """Write a data set that is a class of the user's down as images and a table, and add it to a `datasets.yaml`.
+
+    Args:
+        class_path: Of the class, see tlimb/components/data/collect.py.
+        arguments: ``KEY=VALUE``, values in YAML.
+        name: What recipes call it.
+        folder: Where to write.
+        datasets: The `datasets.yaml` to add it to.
+        trusted: Whether modules in the present folder may be run.
+
+    Raises:
+        InputError: the class is not there, is not trusted, or does not give images with labels.
+    """
+    given = {}
+    for argument in arguments:
+        key, sign, value = argument.partition("=")
+        if not sign:
+            raise InputError(f"{argument}: not of the form KEY=VALUE", "e.g. count=12")
+        given[key] = yaml.safe_load(value)
+    if trusted:
+        trust(Path.cwd())
+    if refusal := Own(Path.cwd(), trusted_folders()).refusal(class_path):
+        raise refusal
+    command = [sys.executable, "-m", "tlimb.components.data.collect", class_path, str(folder), json.dumps(given)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == InputError.exit_status:
+        message, _, hint = done.stderr.strip().rpartition("error: ")[2].partition("\n")
+        raise InputError(message, hint.strip())
+    if done.returncode:
+        raise TlimbError(f"{class_path} failed:\n{done.stderr.strip()[-2000:]}", "the lines above are its own")
+    add_entry(datasets, name, yaml.safe_dump({name: json.loads(done.stdout)}, sort_keys=False, allow_unicode=True))
 
 
 def _labels(dataset: Dataset) -> dict[str, Any]:
