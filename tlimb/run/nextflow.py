@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from tlimb.assets import asset
 from tlimb.catalogue.datasets import Datasets, dump_datasets
@@ -140,8 +141,9 @@ def run_nextflow(
     if len(cached) == len(graph.stages) and (graph.search is None or graph.search.complete):
         return _told(Outcome(cached=cached), len(graph.stages), observer)
     engine = find_nextflow()
-    if "$" in str(project):
-        # The scripts that Nextflow puts around a task expand this character in the paths of the project and of the task.
+    if "$" in str(project) or (graph.search and quote(str(project)) != str(project)):
+        # The scripts that Nextflow puts around a task expand this character in the paths of the project and of the task; and the strict
+        # parser of 25.04 includes no file (round.nf) from a path that a URI would escape.
         plain = cache() / "nextflow" / hashlib.sha256(str(project).encode()).hexdigest()[:16] / "project"
         project = Path(shutil.copytree(project, plain, dirs_exist_ok=True))
     home = project.with_name(f"{project.name}-run")
