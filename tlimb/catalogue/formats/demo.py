@@ -12,7 +12,7 @@ from tlimb.catalogue.formats import Contents, Found
 from tlimb.catalogue.tables import Record
 from tlimb.errors import InputError
 
-KEYS = frozenset({"participants", "seed"})
+KEYS = frozenset({"participants", "seed", "shift"})
 REQUIRED: Mapping[str, str] = {}
 LABEL_KEYS: frozenset[str] = frozenset()
 VERSION = 1
@@ -34,11 +34,24 @@ def size(options: Mapping[str, Any]) -> tuple[int, int]:
     return participants, seed
 
 
+def shift(options: Mapping[str, Any]) -> float:
+    """How far the scanner is from the usual one: 0 is the usual one, 1 clearly another."""
+    value = options.get("shift", 0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2:
+        raise InputError(f"demo: shift {value!r} must be a number from 0 (the usual scanner) to 2")
+    return float(value)
+
+
 def folder(options: Mapping[str, Any]) -> Path:
     """Where the images are kept: the user's cache folder, or the one that TLIMB_CACHE names."""
-    participants, seed = size(options)
     cache = Path(os.environ.get("TLIMB_CACHE") or user_cache_dir("tlimb"))
-    return cache / f"demo-{VERSION}-{participants}-{seed}"
+    return cache / "-".join(("demo", str(VERSION), *map(str, size(options)), *_shifted(options)))
+
+
+def _shifted(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What another scanner adds to names."""
+    value = shift(options)
+    return (f"shift{value:g}",) if value else ()
 
 
 def table(options: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -61,6 +74,6 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         for record in records
         for name in (record.values["participant_id"],)
     )
-    identity = (f"demo {VERSION} {size(options)}",)
+    identity = (f"demo {VERSION} {size(options)}", *_shifted(options))
     labels = LABELS if options.get("labels") is None else None
     return Contents(path, COLUMNS, records, tuple(scan.participant_id for scan in found), found, (), identity, labels)

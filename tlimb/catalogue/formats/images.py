@@ -36,7 +36,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
     if not root.is_dir():
         raise InputError(f"{place}: root {root} is not a folder", "correct root in datasets.yaml")
     given = options.get("pattern")
-    pattern = str(given) if given else FLAT if any(_is_image(entry.name) for entry in os.scandir(root)) else NESTED
+    pattern = str(given) if given else FLAT if any(map(_is_image, os.listdir(root))) else NESTED
     matcher, fields = _compiled(pattern, place, options)
     table, rows, problems = _table(place, root, options)
     scans: dict[tuple[tuple[str, str], ...], dict[str, Path]] = {}

@@ -130,7 +130,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         found.append(Found(eid, str(instance), tuple(files), record))
     if not found:
         named = " and ".join("/".join((f"EID_{field}_INSTANCE_ARRAY", path)).rstrip("/") for field, path in images)
-        first = f": {problems[0].message}" if problems else ""
+        first = next((f": {problem.message}" for problem in problems if problem.kind == "participant-without-image"), "")
         raise InputError(
             f"{place}: {root} holds no {named}{first}", "set root to the folder of the unpacked bulk files, or image to another FIELD/PATH"
         )

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from tlimb.errors import InputError
+
 Rows = NDArray[np.int64]
 RowPair = tuple[Rows, Rows]
 """Labelled and unlabelled rows of one batch."""
@@ -71,22 +73,29 @@ class ArrayDataset(Dataset[dict[str, Any]]):
 class Batches(DistributedSampler[Rows | RowPair]):
     """Batches of row numbers, or of labelled and unlabelled ones side by side.
 
-    A `DistributedSampler`, so that Lightning neither wraps nor replaces it: each process takes every n-th batch itself, and Lightning
-    calls `set_epoch` at the start of each epoch. The order is a function of (seed, epoch): a resumed run sees the same batches.
+    A `DistributedSampler`, so that Lightning neither wraps nor replaces it, and calls `set_epoch` at the start of each epoch. The order
+    is a function of (seed, epoch): a resumed run sees the same batches. With several processes a training step is one batch of
+    `batch_size` rows for each of them, the same rows as of one process with a batch that many times as large; of other rows each process
+    has its own share.
 
     Args:
         rows: The rows of one role.
-        batch_size: Rows a batch; the last one is smaller.
+        batch_size: Rows in a batch of one process; the last one is smaller.
         seed: Of the order.
-        train: Shuffle, drop a last batch of one row (BatchNorm cannot train on it), and give every process the same number of batches.
+        train: Shuffle, and drop a last batch that leaves a process with one row or none (BatchNorm cannot train on it).
         unlabelled: Further rows, of which each batch gets some: an epoch lasts until all rows of both were seen, the fewer begin anew.
         ratio: Unlabelled rows for each labelled one.
+
+    Raises:
+        InputError: there are fewer rows than processes.
     """
 
     def __init__(self, rows: Rows, batch_size: int, seed: int, *, train: bool, unlabelled: Rows | None = None, ratio: int = 1) -> None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         replicas, rank = (torch.distributed.get_world_size(), torch.distributed.get_rank()) if distributed else (1, 0)
         super().__init__(rows, num_replicas=replicas, rank=rank, shuffle=train, seed=seed)  # type: ignore[arg-type]
+        if (least := min(len(rows), *([] if unlabelled is None else [len(unlabelled)]), replicas)) < replicas > 1:
+            raise InputError(f"data: {least} images cannot be shared by {replicas} devices", "use fewer devices, or more participants")
         self.rows = rows
         self.batch_size = batch_size
         self.train = train
@@ -94,34 +103,39 @@ class Batches(DistributedSampler[Rows | RowPair]):
         self.ratio = ratio
         self._orders: dict[tuple[int, ...], tuple[tuple[int, ...], Rows]] = {}
 
+    @property
+    def mine(self) -> Rows:
+        """The share of this process outside training: about as many rows as the others have, in order."""
+        return np.array_split(self.rows, self.num_replicas)[self.rank]
+
     def __len__(self) -> int:
         if not self.train:
-            return len(range(self.rank, -(-len(self.rows) // self.batch_size), self.num_replicas))
-        total = _count(self.rows, self.batch_size)
-        if self.unlabelled is not None:
-            total = max(total, _count(self.unlabelled, self.batch_size * self.ratio))
-        return max(1, total // self.num_replicas)
+            return -(-len(self.mine) // self.batch_size)
+        total = self._count(self.rows, self.batch_size)
+        return total if self.unlabelled is None else max(total, self._count(self.unlabelled, self.batch_size * self.ratio))
 
     def __iter__(self) -> Iterator[Rows | RowPair]:
         if not self.train:
-            for number in range(self.rank, -(-len(self.rows) // self.batch_size), self.num_replicas):
-                yield self.rows[number * self.batch_size : (number + 1) * self.batch_size]
+            mine = self.mine
+            for first in range(0, len(mine), self.batch_size):
+                yield mine[first : first + self.batch_size]
             return
-        for number in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
+        for number in range(len(self)):
             labelled = self._nth(self.rows, self.batch_size, number)
             yield labelled if self.unlabelled is None else (labelled, self._nth(self.unlabelled, self.batch_size * self.ratio, number, 1))
 
     def _nth(self, rows: Rows, size: int, number: int, *stream: int) -> Rows:
-        """The n-th batch of an endless sequence of passes over the rows, each in an order of its own."""
-        round_, within = divmod(number, _count(rows, size))
+        """This process's part of the n-th batch of an endless sequence of passes over the rows, each in an order of its own."""
+        round_, within = divmod(number, self._count(rows, size))
         # The first pass of the labelled rows is seeded by (seed, epoch) alone.
         key = (self.seed, self.epoch, *((round_, *stream) if round_ or stream else ()))
         if self._orders.get(stream, ((), rows))[0] != key:
             self._orders[stream] = (key, np.random.default_rng(key).permutation(rows))
-        return self._orders[stream][1][within * size : (within + 1) * size]
+        size *= self.num_replicas
+        return np.array_split(self._orders[stream][1][within * size : (within + 1) * size], self.num_replicas)[self.rank]
 
-
-def _count(rows: Rows, size: int) -> int:
-    """Training batches of one pass."""
-    total = -(-len(rows) // size)
-    return max(1, total - int(total > 1 and len(rows) % size == 1))
+    def _count(self, rows: Rows, size: int) -> int:
+        """Training batches of one pass, each of `size` rows for every process."""
+        size *= self.num_replicas
+        total = -(-len(rows) // size)
+        return max(1, total - int(total > 1 and 0 < len(rows) % size < 2 * self.num_replicas))

@@ -7,7 +7,8 @@ RAS+, the origin in the brain's centre:
 - cortex: 4.6 mm thick at 20 years, 0.02 mm a year less, sd 0.25 mm; sulci and the fissure between the hemispheres widen by the same;
 - lateral ventricles: 1 to 2.6 times as large from 20 to 80 years, times a lognormal subject factor of sd 0.2;
 - cerebellum and brain stem, so that no two directions look alike;
-- white matter darkens with age; gain, bias field and noise vary between subjects, pose by about 2 mm and 2 degrees.
+- white matter darkens with age; gain, bias field and noise vary between subjects, pose by about 2 mm and 2 degrees;
+- another scanner, where the data set has a shift: another contrast of the tissues, a stronger field and noise, the same brains.
 """
 
 import csv
@@ -41,11 +42,12 @@ def generate(root: Path, options: Mapping[str, Any]) -> None:
     try:
         rows = catalogue.table(options)
         _, seed = catalogue.size(options)
+        shift = catalogue.shift(options)
         for row in rows:
             name = row["participant_id"]
             folder = temporary / name / "anat"
             folder.mkdir(parents=True)
-            _save(draw(age=float(row["age"]), sex=row["sex"], key=f"{seed}/{name}"), folder / f"{name}_T1w.nii.gz")
+            _save(draw(age=float(row["age"]), sex=row["sex"], key=f"{seed}/{name}", shift=shift), folder / f"{name}_T1w.nii.gz")
         with (temporary / "participants.tsv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, catalogue.COLUMNS, delimiter="\t", lineterminator="\n")
             writer.writeheader()
@@ -63,13 +65,14 @@ def generate(root: Path, options: Mapping[str, Any]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def draw(*, age: float, sex: str, key: str) -> NDArray[np.int16]:
+def draw(*, age: float, sex: str, key: str, shift: float = 0.0) -> NDArray[np.int16]:
     """The skull-stripped T1-weighted image of one participant, (R, A, S) = (40, 48, 40) voxels of 4 mm, 0 outside the brain.
 
     Args:
         age: Years.
         sex: F or M.
         key: Seeds everything that age and sex do not decide.
+        shift: Of the scanner, 0 to 2.
     """
     random = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
     years = age - 20
@@ -111,7 +114,16 @@ def draw(*, age: float, sex: str, key: str) -> NDArray[np.int16]:
     slope = random.normal(0, 0.0008, 3)
     intensity *= (1 + slope[0] * x + slope[1] * y + slope[2] * z) * random.uniform(0.85, 1.15)
     intensity = np.hypot(intensity + random.normal(0, 22, SHAPE), random.normal(0, 22, SHAPE))
+    if shift:
+        intensity = _rescanned(intensity, z, shift, random)
     return np.where(brain > 0.5, np.maximum(intensity, 1), 0).astype(np.int16)
+
+
+def _rescanned(intensity: Array, z: Array, shift: float, random: np.random.Generator) -> Array:
+    """The image as another scanner sees it: a power law for the contrast, a field along the body axis, Rician noise."""
+    contrast = 1000 * (intensity / 1000) ** (1 - 0.45 * shift) * (1 + 0.004 * shift * z)
+    noise = random.normal(0, 40 * shift, (2, *SHAPE))
+    return np.asarray(np.hypot(contrast + noise[0], noise[1]), dtype=np.float32)
 
 
 def _coordinates(random: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -149,7 +149,7 @@ def _text(file: Path) -> tuple[Table, str | None]:
     head, width = cells[0], len(cells[0])
     index = not head[0].strip()
     rest = head[1:] if index else head
-    named = any(_number(cell) is None for cell in rest)
+    named = any(_number(cell) is None for cell in head[1:] or head)
     numbered = len(rest) > 2 and [str(number + int(rest[0] == "1")) for number in range(len(rest))] == rest
     body = cells[1:] if named or numbered else cells
     if not body:

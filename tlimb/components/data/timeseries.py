@@ -161,19 +161,20 @@ class Cuts(Batches):
         self.length = length
         self.even: list[Rows] = []
         if not self.train:
-            lengths = frames[self.rows] if whole or length is None else np.full(len(self.rows), length)
+            mine = self.mine
+            lengths = frames[mine] if whole or length is None else np.full(len(mine), length)
             for value in np.unique(lengths):
-                rows = self.rows[lengths == value]
+                rows = mine[lengths == value]
                 starts = (frames[rows] - value) // 2
                 cuts = np.stack([rows, starts, np.full(len(rows), value)], axis=1)
                 self.even.extend(cuts[first : first + self.batch_size] for first in range(0, len(cuts), self.batch_size))
 
     def __len__(self) -> int:
-        return super().__len__() if self.train else len(range(self.rank, len(self.even), self.num_replicas))
+        return super().__len__() if self.train else len(self.even)
 
     def __iter__(self) -> Iterator[Rows | RowPair]:
         if not self.train:
-            yield from self.even[self.rank :: self.num_replicas]
+            yield from self.even
             return
         for number, item in enumerate(super().__iter__()):
             random = np.random.default_rng((self.seed, self.epoch, self.rank + number * self.num_replicas, 2))
