@@ -271,9 +271,12 @@ def _in_folder(module: str, folder: Path) -> Path | None:
 
 
 def _in_environment(module: str) -> Path | None:
-    """The source of an installed module. Packages are looked through, not imported, and the folder one stands in does not count."""
-    here = Path.cwd()
-    paths: list[str] | None = [path for path in sys.path if path and Path(path) != here] + _named_paths()
+    """The source of an installed module; packages are looked through, not imported.
+
+    `python -m` puts the present folder first on the path: it counts only where PYTHONPATH names it.
+    """
+    first, *others = sys.path
+    paths: list[str] | None = [*([] if not first or Path(first) == Path.cwd() else [first]), *others, *_named_paths()]
     spec = None
     name = ""
     for piece in module.split("."):

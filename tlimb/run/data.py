@@ -71,7 +71,7 @@ def import_class(class_path: str, arguments: Sequence[str], name: str, folder: P
     """Write a data set that is a class of the user's down as images and a table, and add it to a `datasets.yaml`.
 
     Args:
-        class_path: Of the class, see tlimb/components/data/collect.py.
+        class_path: Of the class, see tlimb/train/collect.py.
         arguments: ``KEY=VALUE``, values in YAML.
         name: What recipes call it.
         folder: Where to write.
@@ -91,7 +91,7 @@ def import_class(class_path: str, arguments: Sequence[str], name: str, folder: P
         trust(Path.cwd())
     if refusal := Own(Path.cwd(), trusted_folders()).refusal(class_path):
         raise refusal
-    command = [sys.executable, "-m", "tlimb.components.data.collect", class_path, str(folder), json.dumps(given)]
+    command = [sys.executable, "-m", "tlimb.train.collect", class_path, str(folder), json.dumps(given)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == InputError.exit_status:
         message, _, hint = done.stderr.strip().rpartition("error: ")[2].partition("\n")
