@@ -228,6 +228,9 @@ class _Builder:
     def _check_subjects(self, todo: tuple[Step, ...], by_name: Mapping[str, Step], roles: Mapping[str, Mapping[str, Role]]) -> None:
         found: list[Diagnostic] = []
         for step in todo:
+            if step.statement.clause("to"):
+                source, domain = (" + ".join(dict.fromkeys(map(_named, uses))) for uses in (step.targets, step.unlabelled))
+                self.warnings.append(f"'{step.name}' is validated on subjects of {source}; no label of {domain} is used")
             for target in step.unlabelled:
                 roles_needed: tuple[RoleName, ...] = ("train",) if step.targets else ("train", "val")
                 found.extend(self._empty_roles(step, target, roles[target.dataset], roles_needed))
@@ -262,7 +265,7 @@ class _Builder:
         missing = [role for role, count in counts.items() if not count]
         if not missing:
             return []
-        where = f"{dataset}[{part}]" if part else dataset
+        where = _named(target)
         told = ", ".join(f"{count} {role}" for role, count in counts.items())
         message = f"'{step.name}' has no {' and no '.join(missing)} subjects in {where} ({told})"
         hint = f"divide it by counts, e.g. split {dataset} into train 12, val 4, test 4, or set split.val = 0.2"
@@ -273,3 +276,7 @@ def _binds(axis: Axis, step: Step) -> bool:
     """Whether an axis sets something of a step."""
     from_file = step.file is not None
     return axis.binds(step.name, trains=step.verb.trains, has_weights=from_file or step.parent is not None, from_file=from_file)
+
+
+def _named(target: Target) -> str:
+    return f"{target.dataset}[{target.part}]" if target.part else target.dataset
