@@ -32,6 +32,7 @@ def test_every_code_in_use_is_listed_and_every_listed_code_is_in_use() -> None:
         "unknown-logger",
         "unknown-optimizer",
         "unknown-schedule",
+        "unknown-search",
     }
     assert {code for code in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text) if code not in CODES} == set()
     assert {code for code in CODES if f'"{code}"' not in text} == by_kind

@@ -44,7 +44,7 @@ _VERBS = (
         "set", "set", "set PATH = VALUE", "Override any field of the component configs, for all stages or for one (set NAME.PATH = VALUE)."
     ),
     Verb("sweep", "sweep", "sweep PATH in [V1, V2, …]", "One axis of the grid of variants; several sweeps multiply."),
-    Verb("search", "search", "search METHOD N [by METRIC]", "Draw N variants from the axes instead of the full grid."),
+    Verb("search", "search", "search METHOD N [by METRIC]", "Draw N variants from the axes, in rounds, instead of the full grid."),
     Verb("repeat", "repeat", "repeat N", "N seeds per variant; results are reported as mean and sd over them."),
     Verb("rank", "rank", "rank by METRIC", "Order the variants by a validation metric."),
     Verb(

@@ -242,15 +242,17 @@ class _Checker:
             self._error("test-selection", span, message, hint, (Edit(span, f"val.{metric}"),))
             return
         offered: dict[str, None] = {}
-        for other in self.recipe.statements:
-            if isinstance(other, Training) and VERBS[other.verb].trains and (clause := other.clause("on")):
+        trains = [isinstance(other, Training) and VERBS[other.verb].trains for other in self.recipe.statements]
+        continued = {parent for parent, does in zip(self.parents, trains, strict=True) if does}
+        for index, other in enumerate(self.recipe.statements):
+            if isinstance(other, Training) and trains[index] and index not in continued and (clause := other.clause("on")):
                 targets = self._targets(clause)
                 kinds = {t.label: self.datasets[t.dataset].labels[t.label].kind for t in targets if t.label and self._has_label(t)}
                 for label, kind in kinds.items():
                     for name in metric_names(kind):
                         offered[f"val.{name}" if len(kinds) == 1 else f"val.{label}.{name}"] = None
         if offered and written not in offered:
-            message = f"no stage has the metric '{written}'"
+            message = f"no ranked stage has the metric '{written}'"
             self._unknown("unknown-metric", "metric", written, span, offered, message)
 
     # ------------------------------------------------------------------ stages
