@@ -1,6 +1,5 @@
 """The built-in data set seen by another scanner: the same brains, other intensities."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from tlimb.components.data.demo import draw
 from tlimb.errors import InputError
 
 
-def test_without_a_shift_the_images_are_what_they_were() -> None:
+def test_no_shift_is_the_usual_scanner() -> None:
     image = draw(age=40, sex="M", key="x")
     assert np.array_equal(image, draw(age=40, sex="M", key="x", shift=0.0))
-    assert hashlib.sha256(image.tobytes()).hexdigest()[:16] == "e07dac58b2aeaece"
 
 
 def test_another_scanner_sees_the_same_brain_with_another_contrast() -> None:
@@ -34,13 +32,13 @@ def test_a_shift_is_another_data_set_of_the_same_people(tmp_path: Path, monkeypa
     found = find_datasets(tmp_path)
     assert found["a"].root == found["b"].root == tmp_path / f"demo-{catalogue.VERSION}-120-0"
     assert found["c"].root == tmp_path / f"demo-{catalogue.VERSION}-120-0-shift1.5"
-    prints = [found[name].listing().fingerprint for name in "abc"]
-    assert prints[0] == prints[1] != prints[2]
+    identities = [catalogue.read(name, found[name].root, found[name].options).identity for name in "abc"]
+    assert identities[0] == identities[1] != identities[2]
     assert [dict(scan.labels) for scan in found["a"].listing().scans] == [dict(scan.labels) for scan in found["c"].listing().scans]
 
 
 @pytest.mark.parametrize("shift", ["-1", "3", "true", "far"])
 def test_a_shift_out_of_range(shift: str, tmp_path: Path) -> None:
     (tmp_path / "datasets.yaml").write_text(f"far: {{format: demo, shift: {shift}}}\n")
-    with pytest.raises(InputError, match="demo: shift .* must be a number from 0"):
+    with pytest.raises(InputError, match=r"demo: shift .* must be a number from 0"):
         find_datasets(tmp_path)["far"]
