@@ -63,7 +63,8 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
     """Trainable and frozen parameters of the stages that train, by digest.
 
     Architectures made for one size of images (ViT) are left out while that size is not known: it is where the recipe says it or, with a
-    `store`, once the data are prepared. Without `ask`, those not in the cache are left out too.
+    `store`, once the data are prepared. So are those whose channels or dimensions only the data tell, such as the regions of time series.
+    Without `ask`, those not in the cache are left out too.
 
     Raises:
         UnknownLayerError: a layer to freeze does not exist.
@@ -73,28 +74,44 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
     keys = {digest: json.dumps(question, sort_keys=True) for digest, question in questions.items()}
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
-    return {digest: _count(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
+    counts = {digest: _count(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
+    return {digest: count for digest, count in counts.items() if not _untold(questions[digest])}
+
+
+def _untold(architecture: Mapping[str, Any]) -> list[str]:
+    """The arguments of an architecture that follow from the data and are not there."""
+    known = load_catalogue().parameters(architecture["class_path"]) or ()
+    given = {**architecture["init_args"], **({"in_channels": 0, "spatial_dims": 0} if "input_shape" in architecture else {})}
+    return [parameter.name for parameter in known if parameter.name in ("in_channels", "spatial_dims") and parameter.name not in given]
 
 
 def _question(stage: Stage, store: Store | None) -> dict[str, Any] | None:
     """What to ask of a stage's architecture; None where the answer is known to be none."""
     architecture = dict(stage.config["architecture"])
+    found = _prepared(stage, store)
+    told = {name: found[{"in_channels": "channels"}.get(name, name)] for name in _untold(architecture) if found}
+    architecture["init_args"] = {**architecture["init_args"], **told}
     known = load_catalogue().parameters(architecture["class_path"])
     if "input_shape" in architecture["init_args"] or (known is not None and all(parameter.name != "input_shape" for parameter in known)):
         return architecture
-    shape = _input_shape(stage, store)
+    shape = _input_shape(stage, found)
     if shape is None:
         return architecture if known is None else None
     return {**architecture, "input_shape": shape}
 
 
-def _input_shape(stage: Stage, store: Store | None) -> list[int] | None:
+def _prepared(stage: Stage, store: Store | None) -> Mapping[str, Any]:
+    """What is known of the stage's data once they are prepared; empty before."""
+    prepared = next((parent["digest"] for parent in stage.config["parents"] if parent["role"] == "data"), None)
+    if store is None or prepared is None or not store.is_done(prepared):
+        return {}
+    document: dict[str, Any] = json.loads((store.folder(prepared) / "prepared.json").read_bytes())
+    return document
+
+
+def _input_shape(stage: Stage, found: Mapping[str, Any]) -> list[int] | None:
     """Channels and size of the stage's images: what its data say of them, or else what the prepared data have."""
     data = stage.config["data"]["init_args"]
-    prepared = next((parent["digest"] for parent in stage.config["parents"] if parent["role"] == "data"), None)
-    found: Mapping[str, Any] = {}
-    if store is not None and prepared is not None and store.is_done(prepared):
-        found = json.loads((store.folder(prepared) / "prepared.json").read_bytes())
     channels = found.get("channels", stage.config["architecture"]["init_args"].get("in_channels"))
     size = data.get("size") or ([data["length"]] if data.get("length") else found.get("shape"))
     return [channels, *size] if channels and size else None
