@@ -86,6 +86,7 @@ def found(text: str, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
         ("adapt resnet18 on demo to demo via mmd", "missing-label", "demo", "demo offers"),
         ("adapt resnet18 on demo.age to demo via mmd(wieght=2)", "unknown-argument", "wieght", "did you mean 'weight'?"),
         (RIGHT + "sweep auxiliaries.mmd.weight in [1]", "unknown-key", "auxiliaries.mmd.weight", "elastic"),
+        ("train resnet18 on demo.age with method=simclr", "unknown-key", "method", "explain"),
         ("train resnet18 on demo.age\nsweep elastic in [0.1]", "unknown-key", "elastic", "explain"),
         ("train resnet18 on demo.age\nfinetune elastic -1 on demo.sex", "bad-value", "-1", ""),
         ("tlr 2\n" + RIGHT, "unknown-version", "tlr 2", "update"),

@@ -4,7 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("architecture", "data", "augmentation", "objective", "auxiliary", "scenario", "method", "optimizer", "schedule", "trainer", "logger", "search")
+KINDS = (
+    "architecture",
+    "data",
+    "augmentation",
+    "objective",
+    "auxiliary",
+    "scenario",
+    "method",
+    "optimizer",
+    "schedule",
+    "trainer",
+    "logger",
+    "search",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Component:
 
     `spatial_dims` says of a DataModule how many dimensions its images have, so that the compile side can infer the architecture's;
     `one_channel` whether each file of a scan is one channel, so that it can count them.
-    A method is a scenario (`class_path`) with, where it has one, an `auxiliary` term of the loss; its arguments go to the one that has them.
+    A method is a scenario (`class_path`) with, where it has one, an `auxiliary` term of the loss; arguments go to the one that has them.
     `verbs` are the statements that can name the method, `targets` the kind of targets it works for (None: any).
     """
 

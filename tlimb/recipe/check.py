@@ -505,6 +505,9 @@ class _Checker:
             has_weights = from_file or self.parents[stage] is not None
             if not applies(target, trains=verb.trains, has_weights=has_weights, from_file=from_file):
                 continue
+            named = value.name if isinstance(value, Component) else ""
+            if target == "scenario" and statement.clause("via") is None and ("method", named) in self.catalogue.components:
+                continue  # it needs the unlabelled data of a statement with `via`; a scenario of one's own does not
             result = self._field(target, self._classes(statement))
             if isinstance(result, str):
                 is_term = target.startswith("auxiliaries.") and target.count(".") == 1
