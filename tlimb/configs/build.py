@@ -216,10 +216,12 @@ class _Builder:
             listed = given.get(name, () if name in trained else (("test", 1.0),))
             try:
                 rule = SplitRule(listed, **overrides)
-                roles[name] = assign(self.datasets[name].listing().groups, rule)
+                listing = self.datasets[name].listing()
+                roles[name] = assign(listing.groups, rule)
             except InputError as error:
                 raise RecipeError([Diagnostic("bad-split", self._span(todo, name), error.message, error.hint)]) from error
             rules[name] = rule.document()
+            self.warnings += [f"{name}: {problem.message}" for problem in listing.problems if problem.kind == "no-families"]
         return rules, roles
 
     def _span(self, todo: tuple[Step, ...], dataset: str) -> Span:
