@@ -144,6 +144,9 @@ class Objective(Protocol):
 class Pass:
     """What a network made of some images.
 
+    Where several devices train together, features and outputs are of the images of all of them in one order, and `image` holds those of
+    this device only.
+
     Attributes:
         image: (B, C, *S).
         features: (B, F).

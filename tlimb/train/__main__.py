@@ -1,4 +1,4 @@
-"""`python -m tlimb.train stage | worker | anatomy | weights`."""
+"""`python -m tlimb.train stage | worker | rank | anatomy | weights`."""
 
 import argparse
 import json
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage.add_argument("--state", type=Path, metavar="DIR", help="where unfinished work is kept")
     stage.add_argument("--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE", help="change a field of the config")
     commands.add_parser("worker", help="run stages that standard input asks for, one JSON object a line")
+    commands.add_parser("rank", help="train with others, as one of the processes that a stage on several devices starts")
     commands.add_parser("anatomy", help="layers and parameters of the architectures that standard input lists as JSON")
     weights = commands.add_parser("weights", help="look into a file of weights, or convert one that is trusted")
     weights.add_argument("action", choices=("inspect", "convert"))
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from tlimb.train.worker import work
 
             return work()
+        if command == "rank":
+            from tlimb.train.rank import take_part
+
+            take_part()
         if command == "anatomy":
             from tlimb.train.anatomy import answer
 

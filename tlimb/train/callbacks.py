@@ -24,6 +24,11 @@ CHECKPOINT = "last.ckpt"
 Event = Callable[[dict[str, Any]], None]
 
 
+def best_file(folder: Path, epoch: int) -> Path:
+    """The weights of the best epoch, from 0, in a folder of work."""
+    return folder / f"best-{epoch}.safetensors"
+
+
 class Selection(Callback):
     """Keeps the weights of the best epoch and ends training when patience is over.
 
@@ -44,7 +49,7 @@ class Selection(Callback):
     @property
     def file(self) -> Path:
         """The best weights."""
-        return self._file(self.epoch)
+        return best_file(self._folder, self.epoch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare this epoch; a value that is no number is only better than none, so the last one wins there."""
@@ -69,13 +74,10 @@ class Selection(Callback):
 
     def tidy(self) -> None:
         """Remove the weights that neither the present state nor the checkpoint refers to."""
-        kept = {self.file, self._file(self.saved_epoch)}
+        kept = {self.file, best_file(self._folder, self.saved_epoch)}
         for file in self._folder.glob("best-*.safetensors"):
             if file not in kept:
                 file.unlink()
-
-    def _file(self, epoch: int) -> Path:
-        return self._folder / f"best-{epoch}.safetensors"
 
     def state_dict(self) -> dict[str, Any]:
         """JSON types."""
@@ -97,16 +99,18 @@ class Continuation(Callback):
         folder: Where `last.ckpt` lies.
         digest: Of the stage.
         seed: Of the stage.
+        rank: Of this process among those that train together: each draws random numbers of its own, only the first one saves.
         stop: Whether one should end.
         selection: Whose state belongs to it.
         every_s: Time between two checkpoints; 0 saves after every epoch.
     """
 
-    def __init__(self, folder: Path, *, digest: str, seed: int, stop: Stop, selection: Selection, every_s: float) -> None:
+    def __init__(self, folder: Path, *, digest: str, seed: int, rank: int, stop: Stop, selection: Selection, every_s: float) -> None:
         self.resumed_from: int | None = None
         self._file = folder / CHECKPOINT
         self._digest = digest
         self._seed = seed
+        self._rank = rank
         self._stop = stop
         self._selection = selection
         self._every_s = every_s
@@ -126,12 +130,12 @@ class Continuation(Callback):
             state: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
             if state["format"] > FORMAT or state["digest"] != self._digest:
                 raise ValueError("it belongs to another stage or a newer version")
-            best = self._selection._file(state["selection"]["epoch"])
+            best = best_file(self._file.parent, state["selection"]["epoch"])
             if not best.exists():
                 raise ValueError(f"{best.name} is absent")
         except Exception as error:  # a damaged file fails in as many ways as there are readers
             print(f"{CHECKPOINT} cannot be used, training starts afresh: {error}")
-            self._file.unlink()
+            self._file.unlink(missing_ok=True)
             return None
         return state
 
@@ -164,10 +168,10 @@ class Continuation(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save when it is time to, or when one has to end."""
         epoch = trainer.current_epoch
-        if epoch > self._safe_epoch and (self._stop.requested or time.monotonic() - self._saved_at >= self._every_s):
+        if self._rank == 0 and epoch > self._safe_epoch and (self._stop.requested or time.monotonic() - self._saved_at >= self._every_s):
             self._save(trainer, pl_module)
         self._end_if_safe(epoch)
-        reseed(self._seed, "epoch", epoch)
+        reseed(self._seed, "epoch", epoch, *(("rank", self._rank) if self._rank else ()))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End in the middle of an epoch only where the one before is saved; other epochs are short."""
@@ -189,12 +193,11 @@ class Continuation(Callback):
             "precision": trainer.precision_plugin.state_dict(),
             "selection": self._selection.state_dict(),
         }
-        if trainer.is_global_zero:
-            temporary = self._file.with_name(f".{self._file.name}")
-            torch.save(state, temporary)
-            os.replace(temporary, self._file)
-            self._selection.saved_epoch = self._selection.epoch
-            self._selection.tidy()
+        temporary = self._file.with_name(f".{self._file.name}")
+        torch.save(state, temporary)
+        os.replace(temporary, self._file)
+        self._selection.saved_epoch = self._selection.epoch
+        self._selection.tidy()
         self._safe_epoch = trainer.current_epoch
         self._saved_at = time.monotonic()
 

@@ -1,10 +1,8 @@
 """`run_stage`: one `stage.yaml` becomes one folder of results."""
 
 import json
-import logging
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
 from tlimb.train.job import Emit, Job
 from tlimb.train.stopping import Stop
+from tlimb.train.training import quieten
 from tlimb.train.weights import adopt
 
 Find = Callable[[], Datasets]
@@ -97,7 +96,7 @@ def _compute(config: Config, out: Path, *, parents: Sequence[Path], find: Find, 
 
 def _work(job: Job, started: float) -> dict[str, Any]:
     """All but the rename; returns the last event, which is told when the folder stands."""
-    _quieten()
+    quieten()
     write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
     job.event({"event": "started"})
     try:
@@ -120,14 +119,6 @@ def _teller(partial: Path, send: Emit) -> Emit:
         send(event)
 
     return tell
-
-
-def _quieten() -> None:
-    """Lightning's advice is for people who write loops themselves; it would fill the log of each stage."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    warnings.filterwarnings("ignore", message=r".*lr_scheduler\.step\(\).*")
 
 
 def _parents(config: Config, folders: Sequence[Path], out: Path) -> dict[str, Path]:

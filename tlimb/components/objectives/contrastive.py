@@ -1,9 +1,9 @@
 """`Contrastive`: two views of an image are alike, views of different images are not."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlimb.components.contracts import Network, Step, View
@@ -15,7 +15,7 @@ class Contrastive(AuxiliaryTerm):
 
     l(i, j) = -log(exp(z_i.z_j / T) / sum over k != i of exp(z_i.z_k / T)), averaged over both views of all images; z is the projection of
     the features by two layers, of length 1. The projector serves the loss only. Larger batches hold more negatives; the batches of all
-    processes count as one.
+    devices count as one.
 
     Args:
         temperature: T.
@@ -44,9 +44,6 @@ class Contrastive(AuxiliaryTerm):
         if len(step.unlabelled) < 2:
             return nothing(next(self.parameters()).device)
         first, second = (self.projector(view.features).float() for view in step.unlabelled[:2])
-        if self.training and distributed.is_available() and distributed.is_initialized():
-            # Outside training, processes may have different numbers of batches and would wait for each other.
-            first, second = gathered(first), gathered(second)
         with full_precision(first.device):
             return self.weight * nt_xent(first, second, self.temperature)
 
@@ -59,34 +56,3 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     partner = torch.arange(len(both), device=both.device).roll(len(first))
     positive = similarity.gather(1, partner[:, None]).squeeze(1)
     return (similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1) - positive).mean()
-
-
-def gathered(rows: Tensor) -> Tensor:
-    """The rows (B, D) of all processes, in their order, with gradient; B may differ between them.
-
-    Each process computes the loss of all rows; a gradient flows back to the process whose rows they are.
-    """
-    result: Tensor = _Gathered.apply(rows)
-    return result
-
-
-class _Gathered(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        world, ctx.rank = distributed.get_world_size(), distributed.get_rank()
-        lengths = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world)]
-        distributed.all_gather(lengths, torch.tensor([len(rows)], device=rows.device))
-        ctx.lengths = [int(length) for length in lengths]
-        padded = rows.new_zeros(max(ctx.lengths), rows.shape[1])
-        padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in range(world)]
-        distributed.all_gather(parts, padded)
-        return torch.cat([part[:length] for part, length in zip(parts, ctx.lengths, strict=True)])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Every process has the gradient of the whole loss already; their average over processes is taken afterwards, so the sum goes in.
-        gradient = gradients[0].contiguous().clone()
-        distributed.all_reduce(gradient)
-        start = sum(ctx.lengths[: ctx.rank])
-        return gradient[start : start + ctx.lengths[ctx.rank]]

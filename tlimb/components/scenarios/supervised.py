@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.contracts import Batch, Network, Objective, Pass, Step, Term, View
 from tlimb.components.scenarios.evaluation import metric_choices
 from tlimb.components.scenarios.freezing import phases
+from tlimb.components.scenarios.gathering import Share, gathered_batches, gathered_step, processes
 from tlimb.components.scenarios.inference import Inference, UnitsOf
 from tlimb.components.scenarios.optimization import build_optimizer, build_schedule, learning_rates
 from tlimb.errors import InputError, TlimbError
@@ -110,12 +111,19 @@ class Supervised(Inference):
         """
         return False
 
+    def setup(self, stage: str) -> None:
+        """Gradients are averaged over processes for those parameters only that train when the processes are connected."""
+        if stage == "fit" and processes() > 1:
+            for parameter in self._freed():
+                parameter.requires_grad_(True)
+
     def configure_optimizers(self) -> Any:
         """Optimizer and, where there is one, schedule of all parameters that train at some time.
 
         Raises:
             InputError: what is to be freed would never be.
         """
+        self._freeze(1)
         trainable = nn.ModuleList([self.network, *([self.objective] if isinstance(self.objective, nn.Module) else []), self.terms])
         rates = learning_rates(self._optimizer, self.network, **self._factors)
         later = self._freed()
@@ -140,9 +148,6 @@ class Supervised(Inference):
                 f"unfreeze at epoch {self._phases[1].epoch}: this stage has {last} epochs",
                 f"free layers earlier, or train longer: epochs={self._phases[1].epoch + 1}",
             )
-        if self.trainer.world_size > 1:
-            # Gradients are summed over processes for those parameters only that train when the processes are connected.
-            raise InputError("unfreeze works on one device only", "train with devices=1")
         still = set(reached[-1].frozen.parameters)
         return tuple(parameter for parameter in self._held if parameter not in still)
 
@@ -168,9 +173,12 @@ class Supervised(Inference):
         self._steps = int(self.trainer.estimated_stepping_batches) if self.terms else 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch: that of the objective and all terms."""
-        step = self.observe(batch)
-        loss = torch.stack([*self._primary(step, batch), *(term(step) for term in self.terms.values())]).sum()
+        """The loss of a batch: that of the objective and all terms; of the batches of all processes where there are several."""
+        step, share = self.observe(batch), 1.0
+        if processes() > 1:
+            step, batch, share = gathered_step(step, batch)
+        terms = [term(step) * share if share != 1 and cast(Term, term).encodes else term(step) for term in self.terms.values()]
+        loss = torch.stack([*self._primary(step, batch), *terms]).sum()
         self._count(loss, batch)
         return loss
 
@@ -215,11 +223,12 @@ class Supervised(Inference):
                 f"the training loss became {float(loss)} in epoch {self.current_epoch + 1}",
                 f"try a smaller scenario.optimizer.lr (it is {self._rate:g}) or trainer.gradient_clip_val=1",
             )
-        self.log_dict({"lr": self._rate, "train.loss": loss}, sync_dist=self.trainer.world_size > 1)
+        self.log_dict({"lr": self._rate, "train.loss": loss})
 
     def on_validation_epoch_start(self) -> None:
         """Start collecting; the training loss so far is kept beside."""
         self._training = (self._loss, self._rows)
+        self._shares: list[Share] = []
         self._clear()
         self.on_test_epoch_start()
 
@@ -227,12 +236,20 @@ class Supervised(Inference):
         """Collect the loss of the objective, without terms, and predictions."""
         outputs = self.learned(batch["image"])
         targets = {name: self.network.head(name).encode(batch["targets"][name]) for name in outputs}
-        assert self.objective is not None
-        self._count(self.objective(outputs, cast(Batch, {**batch, "targets": targets})), batch)
+        if processes() > 1:
+            self._shares.append((batch["row"], outputs, targets))
+        else:
+            self._validate(outputs, cast(Batch, {**batch, "targets": targets}))
         self.collect(batch, outputs)
+
+    def _validate(self, outputs: Mapping[str, Tensor], batch: Batch) -> None:
+        assert self.objective is not None
+        self._count(self.objective(outputs, batch), batch)
 
     def on_validation_epoch_end(self) -> None:
         """Metrics over the whole epoch."""
+        for row, outputs, targets in gathered_batches(self._shares) if self._shares else ():
+            self._validate(outputs, cast(Batch, {"row": row, "targets": targets}))
         loss = float(self._mean_loss())
         self.evaluate("val")
         self.metrics = {"val.loss": loss, **self.metrics}
@@ -248,4 +265,10 @@ class Supervised(Inference):
         self._loss, self._rows = torch.zeros(()), 0
 
     def _mean_loss(self) -> Tensor:
-        return self._loss.cpu() / max(1, self._rows)
+        """Of the rows of all processes."""
+        loss, rows = self._loss.cpu(), self._rows
+        if processes() > 1:
+            sums = torch.tensor([float(loss), rows], dtype=torch.float64, device=self.device)
+            distributed.all_reduce(sums)
+            loss, rows = sums[0].float().cpu(), int(sums[1])
+        return loss / max(1, rows)
