@@ -17,7 +17,7 @@ from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
 from tlimb.train.assembly import Learner
 from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
-from tlimb.train.config import arguments_of, component_class, device_count
+from tlimb.train.config import STRATEGIES, arguments_of, component_class
 from tlimb.train.job import Job
 
 CHECKPOINT_S = 30.0
@@ -106,7 +106,7 @@ def make_trainer(job: Job, **owned: Any) -> lightning.Trainer:
         "deterministic": None if on_cpu(arguments) else "warn",
         **arguments,
         "devices": _one(arguments.get("devices", 1)),
-        "strategy": "auto" if device_count(arguments) > 1 else arguments.get("strategy", "auto"),
+        "strategy": "auto" if arguments.get("strategy") in STRATEGIES else arguments.get("strategy", "auto"),
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
