@@ -323,6 +323,30 @@ def test_unlabelled_images_come_beside_labelled_ones_without_their_labels(lab: C
     assert "unlabelled" not in next(iter(module.val_dataloader()))
 
 
+def test_two_data_sets_are_one_where_they_share_a_label(lab: Callable[..., Dataset], ready: Ready, tmp_path: Path) -> None:
+    """One head, rows of both; each keeps its own roles, and a person's name says which data set it is of."""
+    first, second = lab(), lab(count=20, name="other")
+    folders = {}
+    for dataset in (first, second):
+        folders[dataset.name] = tmp_path / f"prepared-{dataset.name}"
+        folders[dataset.name].mkdir()
+        prepare(dataset, folders[dataset.name], module_class=CropCenterDataModule, arguments={})
+    module = CropCenterDataModule()
+    module.connect([SEX, {**SEX, "dataset": "other"}], {}, folders, 0)
+    alone = CropCenterDataModule()
+    alone.connect([SEX], {}, folders, 0)
+    mine = {name.partition(":")[2] for name in who(module, "train") if name.startswith("lab:")}
+    assert mine == who(alone, "train")
+    assert {name.partition(":")[0] for name in who(module, "test")} == {"lab", "other"}
+    assert sum(module.train_statistics["sex"]["counts"]) == len(who(module, "train")) > len(mine)
+    truth = {
+        unit.participant_id: int(sex)
+        for batch in module.test_dataloader()
+        for unit, sex in zip(module.unit(batch["row"]), batch["targets"]["sex"], strict=True)
+    }
+    assert truth == {name: int(name.partition(":")[2]) % 2 for name in truth}
+
+
 def test_images_alone_have_views_in_training_and_validation(lab: Callable[..., Dataset], ready: Ready) -> None:
     augment = [{"class_path": f"{__name__}.Negative", "init_args": {"factor": 2.0}}]
     module, folder = ready(lab(), {"intensity": "none", "augment": augment})

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tlimb.catalogue.formats import NO_FAMILIES
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import METRICS, split_metric
 from tlimb.catalogue.registry import Catalogue
@@ -221,7 +222,7 @@ class _Builder:
             except InputError as error:
                 raise RecipeError([Diagnostic("bad-split", self._span(todo, name), error.message, error.hint)]) from error
             rules[name] = rule.document()
-            self.warnings += [f"{name}: {problem.message}" for problem in listing.problems if problem.kind == "no-families"]
+            self.warnings += [f"{name}: {problem.message}" for problem in listing.problems if problem.kind == NO_FAMILIES]
         return rules, roles
 
     def _span(self, todo: tuple[Step, ...], dataset: str) -> Span:

@@ -66,6 +66,8 @@ def stage_config(
         parent: Config of the stage whose network it continues, or None.
     """
     targets = [_target(target, datasets[target.dataset].labels[target.label]) for target in _labelled(step, datasets, parent)]
+    first = {target["name"]: target for target in reversed(targets)}
+    targets = [{**target, "classes": first[target["name"]]["classes"]} for target in targets]  # of one head, in one order
     unlabelled = [{"dataset": target.dataset, "part": target.part} for target in step.unlabelled]
     named = list(dict.fromkeys(str(item["dataset"]) for item in (*targets, *unlabelled)))
     data = data_config(step, catalogue, settings)
@@ -133,7 +135,7 @@ def monitor(targets: Sequence[Mapping[str, Any]]) -> str:
     if not targets:
         return "val.loss"
     metric = DEFAULT[targets[0]["kind"]]
-    return f"val.{metric}" if len(targets) == 1 else f"val.{targets[0]['name']}.{metric}"
+    return f"val.{metric}" if len({target["name"] for target in targets}) == 1 else f"val.{targets[0]['name']}.{metric}"
 
 
 def _method(step: Step, settings: Iterable[Setting], catalogue: Catalogue) -> Config:
@@ -271,7 +273,7 @@ def _target(target: Target, label: Label) -> dict[str, Any]:
 
 def _objective(targets: list[dict[str, Any]]) -> Config:
     module = "tlimb.components.objectives"
-    if len(targets) > 1:
+    if len({target["name"] for target in targets}) > 1:
         return {"class_path": f"{module}.MultitaskObjective", "init_args": {"weights": {t["name"]: t["weight"] for t in targets}}}
     name = "RegressionObjective" if targets[0]["kind"] == "number" else "ClassificationObjective"
     return {"class_path": f"{module}.{name}", "init_args": {}}

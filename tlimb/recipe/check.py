@@ -387,7 +387,7 @@ class _Checker:
             return False
 
     def _check_targets(self, targets: list[Target], labels: Labels) -> None:
-        seen: set[str] = set()
+        seen: dict[str, Target] = {}
         for target in targets:
             dataset = self._dataset(target.dataset, target.dataset_span)
             if target.part is not None and target.part_span is not None:
@@ -409,12 +409,27 @@ class _Checker:
                     offered = f"{target.dataset} offers: {', '.join(dataset.labels)}" if dataset else ""
                     self._error("missing-label", target.span, f"'{target.dataset}' needs a label to learn", offered)
                 continue
-            if target.label in seen:
-                hint = "each label makes one head of its name; train on one data set at a time"
-                self._error("duplicate-target", target.span, f"two targets are called '{target.label}'", hint)
-            seen.add(target.label)
+            if target.label in seen and (reason := self._apart(seen[target.label], target)):
+                message = f"'{target.label}' cannot be learned by one head: {reason}"
+                self._error(
+                    "duplicate-target", target.span, message, "a label makes one head of its name, whatever the number of data sets"
+                )
+            seen.setdefault(target.label, target)
             if dataset is not None and target.label_span is not None:
                 self._label(dataset, target)
+
+    def _apart(self, one: Target, other: Target) -> str:
+        """Why the same label of two uses of data sets cannot be learned by one head; empty if it can."""
+        if one.dataset == other.dataset and (one.part is None or other.part is None or one.part == other.part):
+            return "the subjects are the same"
+        if (one.weight or 1) != (other.weight or 1):
+            return "the weights differ"
+        if not self._has_label(one) or not self._has_label(other):
+            return ""  # told elsewhere
+        left, right = (self.datasets[use.dataset].labels[use.label or ""] for use in (one, other))
+        if left.kind != right.kind or set(left.classes or ()) != set(right.classes or ()):
+            return f"it has other values in {other.dataset} than in {one.dataset}"
+        return f"it is in {left.unit} and in {right.unit}" if left.unit != right.unit else ""
 
     def _label(self, dataset: Dataset, target: Target) -> None:
         assert target.label is not None

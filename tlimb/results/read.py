@@ -100,8 +100,11 @@ def weights_parent(stage: Mapping[str, Any]) -> str | None:
 
 
 def targets_of(stage: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """The targets of a stage of a plan, in order."""
-    return tuple((stage.get("config") or {}).get("targets") or ())
+    """The targets of a stage of a plan, in order; one for each head, which may learn the same label of several data sets."""
+    heads: dict[str, Mapping[str, Any]] = {}
+    for target in (stage.get("config") or {}).get("targets") or ():
+        heads.setdefault(str(target["name"]), target)
+    return tuple(heads.values())
 
 
 def _file_name(match: re.Match[str]) -> str:

@@ -118,7 +118,10 @@ def _input_shape(stage: Stage, found: Mapping[str, Any]) -> list[int] | None:
 
 
 def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
-    outputs = sum(anatomy["number_outputs"] if target["kind"] == "number" else len(target["classes"]) for target in stage.config["targets"])
+    outputs = sum(
+        anatomy["number_outputs"] if target["kind"] == "number" else len(target["classes"])
+        for target in {target["name"]: target for target in stage.config["targets"]}.values()
+    )
     heads = outputs * (anatomy["feature_dim"] + 1)
     encoder = anatomy["encoder_parameters"]
     arguments = stage.config["scenario"]["init_args"]

@@ -10,7 +10,7 @@ from tlimb.components.contracts import Network, Objective, Term
 from tlimb.components.scenarios import Supervised
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
-from tlimb.train.config import arguments_of, component_class
+from tlimb.train.config import arguments_of, component_class, heads_of
 from tlimb.train.job import Job
 from tlimb.train.network import WEIGHTS, build_network, fill_architecture, load_encoder, load_heads, read_weights
 from tlimb.train.randomness import reseed
@@ -40,8 +40,8 @@ def assemble(job: Job, *, synchronous: bool = False) -> Learner:
         job: The stage.
         synchronous: BatchNorm takes its statistics from the batches of all devices.
     """
-    config, targets = job.config, job.config["targets"]
-    module = connected(job, targets)
+    config, targets = job.config, heads_of(job.config["targets"])
+    module = connected(job, config["targets"])
     architecture = fill_architecture(config["architecture"], facts(module))
     network = build_network(architecture, targets, module.train_statistics, config["seed"])
     for name, folder in job.parent("weights").items():

@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +171,24 @@ def _check_targets(targets: Any, source: str, unlabelled: bool) -> None:
             raise InputError(f"{source}: target {target['name']}: a category has at least two classes")
         if "." in str(target["name"]) or not str(target["name"]):
             raise InputError(f"{source}: target {target['name']!r}: a name has no dot")
-    names = [target["name"] for target in targets]
-    if len(set(names)) < len(names):
-        raise InputError(f"{source}: two targets have the same name: {', '.join(names)}", "give one of them another name")
+    heads = {target["name"]: target for target in heads_of(targets)}
+    uses = [(target["name"], target["dataset"], target["part"]) for target in targets]
+    same = ("kind", "classes", "unit")
+    for number, target in enumerate(targets):
+        head = heads[target["name"]]
+        if uses[number] in uses[:number] or any(target.get(key) != head.get(key) for key in same):
+            raise InputError(
+                f"{source}: two targets have the same name: {target['name']}",
+                "one head learns a label of several data sets only where kind, classes and unit are equal; else give one another name",
+            )
+
+
+def heads_of(targets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One target for each head: the same label of several data sets is learned by one."""
+    heads: dict[str, dict[str, Any]] = {}
+    for target in targets:
+        heads.setdefault(target["name"], target)
+    return list(heads.values())
 
 
 def _check_trainer(arguments: Mapping[str, Any], kind: str) -> None:

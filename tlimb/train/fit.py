@@ -4,12 +4,13 @@ from typing import Any
 
 import lightning
 
+from tlimb.components.contracts import AdaptingEncoder
 from tlimb.components.scenarios import Inference
 from tlimb.components.scenarios.evaluation import Units
 from tlimb.errors import InputError
 from tlimb.train.assembly import as_trained, assemble, connected, facts
 from tlimb.train.callbacks import best_file
-from tlimb.train.config import arguments_of, device_count
+from tlimb.train.config import arguments_of, device_count, heads_of
 from tlimb.train.devices import train_on_devices
 from tlimb.train.folder import write_atomic
 from tlimb.train.job import Job
@@ -17,10 +18,12 @@ from tlimb.train.network import WEIGHTS, build_network, fill_architecture, read_
 from tlimb.train.results import baselines, parameter_counts, predictions_csv
 from tlimb.train.training import device_of, further_loggers, make_trainer, train
 
+_ENCODER = "encoder."
+
 
 def fit(job: Job) -> dict[str, Any]:
     """Train, choose the best epoch by validation, predict validation and test with it; returns what `results.json` says of it."""
-    learner, targets = assemble(job), job.config["targets"]
+    learner, targets = assemble(job), heads_of(job.config["targets"])
     module, network, scenario = learner.module, learner.network, learner.scenario
     counts = parameter_counts(network)
     arguments = arguments_of(job.config["trainer"])
@@ -30,7 +33,7 @@ def fit(job: Job) -> dict[str, Any]:
 
     best = best_file(job.partial, trained.best_epoch)
     network.load_state_dict(read_weights(best)[1])
-    if scenario.finish(network, module.unlabelled_dataloader):
+    if scenario.finish(network, lambda: module.unlabelled_dataloader()):
         save_network(network, best, learner.description)
     parts = []
     metrics: dict[str, float | None] = {}
@@ -66,15 +69,26 @@ def evaluate(job: Job) -> dict[str, Any]:
     heads = {target["name"]: target for target in description["targets"]}
     targets = [as_trained(target, heads, name) for target in config["targets"]]
     module = connected(job, targets)
-    architecture = fill_architecture(description["architecture"], facts(module))
-    network = build_network(architecture, targets, {}, config["seed"])
+    architecture = fill_architecture(_for_any_size(description["architecture"]), facts(module))
+    network = build_network(architecture, heads_of(targets), {}, config["seed"])
     kept = {key: tensor for key, tensor in tensors.items() if not key.startswith("heads.") or key.split(".")[1] in network.heads}
+    encoder = network.get_submodule("encoder")
+    if isinstance(encoder, AdaptingEncoder):
+        # Made for one size of images, which may be another one here.
+        own, notes = encoder.adapt_state({key.removeprefix(_ENCODER): value for key, value in kept.items() if key.startswith(_ENCODER)})
+        kept = {key: value for key, value in kept.items() if not key.startswith(_ENCODER)} | {_ENCODER + key: own[key] for key in own}
+        print(*notes, sep="\n", end="\n" if notes else "")
     network.load_state_dict(kept)
     trainer = make_trainer(job, logger=further_loggers(job))
     units, metrics = _tested(trainer, Inference(network, module.unit), "test", module.test_dataloader())
     job.notes["device"] = device_of(trainer)
     write_atomic(job.partial / "predictions.csv", predictions_csv(network, [units]))
     return {"metrics": metrics, "subjects": module.subjects, "baselines": {}}
+
+
+def _for_any_size(architecture: dict[str, Any]) -> dict[str, Any]:
+    arguments = {name: value for name, value in arguments_of(architecture).items() if name != "input_shape"}
+    return {**architecture, "init_args": arguments}
 
 
 def _tested(trainer: lightning.Trainer, inference: Inference, part: str, loader: Any) -> tuple[Units, dict[str, float | None]]:

@@ -138,9 +138,7 @@ def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: 
         TlimbError: nothing was changed.
     """
     encoder = network.get_submodule("encoder")
-    found = match(
-        encoder, {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
-    )
+    found = match(encoder, {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")})
     for note in found.notes:
         print(f"weights of {source}: {note}")
     if found.unexpected or found.mismatched or set(found.missing) - set(absent):

@@ -17,6 +17,9 @@ from typing import Any, Protocol
 from tlimb.catalogue.tables import Record
 
 
+NO_FAMILIES = "no-families"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something about one participant or file that a person should look at.

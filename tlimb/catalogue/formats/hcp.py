@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.formats import Contents, Found, Problem, look, several
+from tlimb.catalogue.formats import NO_FAMILIES, Contents, Found, Problem, look, several
 from tlimb.catalogue.tables import Record, Table, read_table
 from tlimb.errors import InputError
 
@@ -92,7 +92,7 @@ def read(place: str, root: Path, options: Mapping[str, Any]) -> Contents:
         message = (
             f"there are no family ids: twins and siblings may be divided between training and test; {FAMILY} stands in the restricted table"
         )
-        problems.append(Problem("no-families", "", first.name, message))
+        problems.append(Problem(NO_FAMILIES, "", first.name, message))
     labels = _labels(place, options, columns)
     participants = tuple(dict.fromkeys([*rows, *(scan.participant_id for scan in found)]))
     family = FAMILY if FAMILY in columns else None

@@ -61,7 +61,7 @@ class BaseDataModule(lightning.LightningDataModule):
         *,
         orientation: str = "RAS",
         spacing_mm: float | Sequence[float] | None = None,
-        intensity: str = "zscore",
+        intensity: str | None = "zscore",
         on_bad: str = "error",
         batch_size: int = 16,
         num_workers: int = 0,
@@ -70,6 +70,7 @@ class BaseDataModule(lightning.LightningDataModule):
         unlabelled_ratio: int = 1,
     ) -> None:
         super().__init__()
+        intensity = intensity or "none"
         one_of("intensity", intensity, INTENSITIES)
         one_of("on_bad", on_bad, ("error", "skip"))
         if len(orientation) != 3 or any(not set(pair) & set(orientation) for pair in ("LR", "PA", "IS")):

@@ -49,7 +49,7 @@ class BioImageDataModule(BaseDataModule):
         stack: Literal["depth", "channels"] | None = None,
         orientation: str = "RAS",
         spacing_mm: float | Sequence[float] | None = None,
-        intensity: str = "zscore",
+        intensity: str | None = "zscore",
         on_bad: str = "error",
         batch_size: int = 16,
         num_workers: int = 0,

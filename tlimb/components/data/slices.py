@@ -41,7 +41,7 @@ class SliceDataModule(BaseDataModule):
         step_mm: float = 4.0,
         orientation: str = "RAS",
         spacing_mm: float | Sequence[float] | None = None,
-        intensity: str = "zscore",
+        intensity: str | None = "zscore",
         on_bad: str = "error",
         batch_size: int = 16,
         num_workers: int = 0,
