@@ -120,7 +120,7 @@ def emit(
         files["search.json"] = json.dumps(search_document(graph, words), ensure_ascii=False) + "\n"
     else:
         del files["round.nf"]
-    files["jobs.csv"] = table(graph.stages, {key: name.lower() for key, name in names.items()}, ids)
+    files["jobs.csv"] = table(graph.stages, {digest: names[key].lower() for digest, key in keys.items()}, ids)
     files["plan.json"] = plan
     files |= {f"code/{name}": text for name, text in (code or {}).items()}
     files["datasets.yaml"] = datasets_yaml
@@ -198,15 +198,15 @@ def search_document(graph: StageGraph, words: Mapping[str, str]) -> dict[str, An
     return {"format": SEARCH_FORMAT, **kept, **graph.search.source, "steps": dict(words), "stages": stages}
 
 
-def table(stages: Iterable[Stage], words: Mapping[tuple[str, str], str], ids: Mapping[str, str]) -> str:
-    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for."""
+def table(stages: Iterable[Stage], words: Mapping[str, str], ids: Mapping[str, str]) -> str:
+    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for; words and ids are by digest."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["id", "step", "config", "needs"])
     for stage in stages:
         id_ = ids[stage.digest]
         needs = " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))
-        rows.writerow([id_, words[step_of(stage)], f"configs/{id_}.yaml", needs])
+        rows.writerow([id_, words[stage.digest], f"configs/{id_}.yaml", needs])
     return text.getvalue()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.configs.build import build
-from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_document, table
+from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_document, step_of, table
 from tlimb.errors import InputError
 from tlimb.files import write_text
 from tlimb.recipe.parse import parse
@@ -108,7 +108,6 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     if [stage.digest for stage in old.stages] != [stage["digest"] for stage in before["stages"]]:
         raise InputError("the data sets are not those that the project was compiled with", "compile the recipe again")
     new = grown(old, rebuild, results) or old
-    words = {(kind, name): word for key, word in before["steps"].items() for kind, name in [key.split(" ", 1)]}
     ids = {stage.digest: job_id(stage) for stage in new.stages}
     known = {stage.digest for stage in old.stages}
     jobs = [stage for stage in new.stages if stage.digest not in known]
@@ -116,6 +115,7 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     (out / "configs").mkdir(parents=True, exist_ok=True)
     for stage in jobs:
         write_text(out / "configs" / f"{ids[stage.digest]}.yaml", dump(stage.config))
+    words = {stage.digest: before["steps"][" ".join(step_of(stage))] for stage in jobs}
     write_text(out / "jobs.csv", table(jobs, words, ids))
     document = search_document(new, before["steps"]) | {key: before[key] for key in ("text", "overrides_from", "weights")}
     write_text(out / f"search-{number}.json", json.dumps(document, ensure_ascii=False) + "\n")
