@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from tlimb.catalogue.tables import Record
 
-
 NO_FAMILIES = "no-families"
 
 
