@@ -7,7 +7,16 @@ from typing import Any
 from tlimb.stages.graph import Rank, Run, Stage, StageGraph, Variant
 
 
-def stage(kind: str, name: str, parents: tuple[Stage, ...] = (), *, epochs: int = 2, lr: float = 0.001, title: str = "A title") -> Stage:
+def stage(
+    kind: str,
+    name: str,
+    parents: tuple[Stage, ...] = (),
+    *,
+    epochs: int = 2,
+    lr: float = 0.001,
+    title: str = "A title",
+    devices: int = 1,
+) -> Stage:
     """A stage whose digest is derived from everything but its title."""
     config: dict[str, Any] = {
         "tlimb": 1,
@@ -45,6 +54,8 @@ def stage(kind: str, name: str, parents: tuple[Stage, ...] = (), *, epochs: int 
             "init_args": {"monitor": "val.auroc", "freeze": "layer4", "optimizer": optimizer},
         }
         config["trainer"] = {"class_path": "lightning.Trainer", "init_args": {"max_epochs": epochs}}
+        if devices > 1:
+            config["trainer"]["init_args"] |= {"devices": devices, "strategy": "ddp"}
     digest = hashlib.sha256(json.dumps(config | {"name": ""}).encode()).hexdigest()[:16]
     config["digest"] = digest
     config["about"] = {"recipe": "small", "title": title}

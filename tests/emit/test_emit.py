@@ -95,6 +95,17 @@ def test_text_of_the_user_cannot_leave_its_place(templates: dict[str, str]) -> N
     assert "container    = 'my \\'image\\''" in files["nextflow.config"]
 
 
+def test_jobs_on_several_devices_ask_for_as_many_gpus(templates: dict[str, str]) -> None:
+    data = stage("prepare", "ukb")
+    pretrain = stage("fit", "pretrain", (data,), devices=2)
+    config = emit(graph(data, pretrain, stage("fit", "finetune", (data, pretrain))), datasets_yaml="", templates=templates)[
+        "nextflow.config"
+    ]
+    (line,) = [line.strip() for line in config.splitlines() if "withName: PRETRAIN" in line]
+    assert line == "withName: PRETRAIN { accelerator = { params.gpus ? [request: 2 * params.gpus, type: params.gpu_type] : null } }"
+    assert "withName: FINETUNE" not in config
+
+
 def test_the_width_is_what_can_run_at_once() -> None:
     assert width(sweep(3)) == 3
     assert width(sweep(1)) == 2

@@ -58,6 +58,6 @@ for line in sys.stdin:
     print("not a reply")
     time.sleep(0.05)
     note("end", name)
-    (partial / "results.json").write_text(json.dumps({"format": 1, "digest": job, "threads": request["threads"]}))
+    (partial / "results.json").write_text(json.dumps({"format": 1, "digest": job, "threads": request["threads"], "gpus": request["gpus"]}))
     partial.rename(out)
     say(job=job, event="finished", metrics={"val.auroc": 0.75})

@@ -111,6 +111,27 @@ def test_every_worker_gets_a_gpu_of_its_own(journal: Path, store: Store, monkeyp
     assert sorted(device for _process, device in devices) == ["0", "1"]
 
 
+def test_a_stage_takes_a_gpu_for_each_of_its_devices(journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus", lambda: ("0", "1", "2"))
+    data = stage("prepare", "ukb")
+    pairs = [stage("fit", f"pair{number}", (data,), lr=number, devices=2) for number in range(3)]
+    single = stage("fit", "single", (data,), epochs=1)
+    outcome = run_local(graph(data, *pairs, single), store, worker_command=FAKE)
+    assert len(outcome.done) == 5
+    for pair in pairs:
+        gpus = store.results(pair.digest)["gpus"].split(",")
+        assert len(set(gpus)) == 2
+        (worker,) = [line.split() for line in journal.read_text().splitlines() if line.startswith(f"start {pair.name} ")]
+        assert worker[-1] == gpus[0], "its worker sits at the first of them"
+    assert store.results(single.digest)["gpus"] is None
+    lines = [line.split()[:2] for line in journal.read_text().splitlines() if "pair" in line]
+    assert all(
+        first == ["start", name] and second == ["end", name]
+        for first, second in zip(lines[::2], lines[1::2], strict=True)
+        for name in [first[1]]
+    )
+
+
 def test_a_dying_worker_fails_only_its_stage_which_is_tried_again_once(
     journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def emit(
         "ranked": _mixed([step for step in steps if step.label != LABELS["prepare"]]) + ".map { _id, folder -> folder }",
         "width": width(graph),
         "gpus": options.gpus,
+        "several": _several(graph, keys, names),
         "container": options.container,
         "code": code,
         "variants": len(graph.variants),
@@ -241,6 +242,16 @@ def _steps(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mappin
         done = _mixed([steps[need] for need in steps if need in needs[key]])
         steps[key] = Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=done)
     return list(steps.values())
+
+
+def _several(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mapping[tuple[str, str], str]) -> dict[str, int]:
+    """How many devices the jobs of a process have at most, where some have more than one."""
+    several: dict[str, int] = {}
+    for stage in graph.stages:
+        if stage.devices > 1:
+            process = names[keys[stage.digest]]
+            several[process] = max(several.get(process, 1), stage.devices)
+    return several
 
 
 def _mixed(steps: list[Step]) -> str:

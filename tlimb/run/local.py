@@ -42,7 +42,8 @@ def run_local(
         graph: what is to be computed.
         store: where finished stages are and go.
         datasets: the datasets.yaml, for the stages that prepare data.
-        jobs: stages at a time; default: one per GPU, or one per core where there are none.
+        jobs: stages at a time; default: one per GPU, or one per core where there are none. A stage on several devices counts as many
+            where GPUs or cores run out.
         threads: threads of a stage; default: the cores divided by the stages at a time.
         observer: called with every event, always in this thread.
         more: called whenever nothing is left to do: a graph with further stages (the next round of a search), or None.
@@ -90,10 +91,15 @@ class _Scheduler:
         # other numbers of threads, and sums over threads differ in their last bits.
         cores, self.gpus = machine.cores(), machine.gpus()
         self.limit = max(1, min(jobs or len(self.gpus) or cores, width(graph)))
-        self.threads = threads or max(1, cores // self.limit)
+        # A place is a GPU, or some cores; a stage takes one for each of its devices.
+        widest = max((stage.devices for stage in graph.stages), default=1)
+        self.places = max(self.limit, min(len(self.gpus) or cores, self.limit * widest))
+        self.threads = threads
+        self.threads_a_place = max(1, cores // self.places)
 
         self.inbox: SimpleQueue[Any] = SimpleQueue()
-        self.workers: list[Worker | None] = [None] * self.limit
+        self.workers: list[Worker | None] = [None] * self.places
+        self.taken: dict[int, tuple[int, ...]] = {}
         self.attempts: Counter[str] = Counter()
         self.stillborn = 0
         self._take(graph)
@@ -178,9 +184,7 @@ class _Scheduler:
         elsewhere, self.elsewhere = self.elsewhere, []
         for digest in elsewhere:
             self._push(digest)
-        free = [slot for slot, worker in enumerate(self.workers) if worker is None or not worker.job]
-        free.sort(key=lambda slot: self.workers[slot] is None)
-        while self.ready and free:
+        while self.ready and (places := self._free(self.stages[self.ready[0][-1]])):
             digest = heapq.heappop(self.ready)[-1]
             state = self.store.state(digest)
             if state == "done":
@@ -188,12 +192,23 @@ class _Scheduler:
             elif state == "running":
                 self.elsewhere.append(digest)
             else:
-                self._start(self.stages[digest], free.pop(0))
+                self._start(self.stages[digest], places)
 
-    def _start(self, stage: Stage, slot: int) -> None:
+    def _free(self, stage: Stage) -> tuple[int, ...]:
+        """Places for a stage, that of its worker first, warm ones before others; none while there are too few."""
+        busy = [self.taken[place] for place, worker in enumerate(self.workers) if worker and worker.job]
+        free = sorted(set(range(self.places)).difference(*busy), key=lambda place: self.workers[place] is None)
+        if self.gpus and stage.devices > 1:
+            free = list({self._gpu(place): place for place in reversed(free)}.values())[::-1]
+        count = min(stage.devices, len(self.gpus) or self.places, self.places)
+        return tuple(free[:count]) if len(busy) < self.limit and len(free) >= count else ()
+
+    def _start(self, stage: Stage, places: tuple[int, ...]) -> None:
         partial = self.store.begin(stage.digest)
         write_text(partial / "stage.yaml", dump(stage.config))
-        worker = self.workers[slot] or self._hire(slot)
+        threads = self.threads or self.threads_a_place * len(places)
+        worker = self.workers[places[0]] or self._hire(places[0])
+        self.taken[places[0]] = places
         self.attempts[stage.digest] += 1
         self.observer(Event("started", digest=stage.digest))
         worker.send(
@@ -204,18 +219,23 @@ class _Scheduler:
                 "parents": [str(self.store.folder(parent)) for parent in stage.parents],
                 "datasets": str(self.datasets) if self.datasets else None,
                 "state": None,
-                "threads": self.threads,
+                "threads": threads,
+                "gpus": ",".join(map(self._gpu, places)) if self.gpus and len(places) > 1 else None,
                 "set": [],
             },
             partial / "log.txt",
         )
 
-    def _hire(self, slot: int) -> Worker:
-        environment = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+    def _hire(self, place: int) -> Worker:
+        threads = str(self.threads or self.threads_a_place)
+        environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        worker = self.workers[slot] = Worker(self.inbox, environment=environment, command=self.command)
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpu(place)
+        worker = self.workers[place] = Worker(self.inbox, environment=environment, command=self.command)
         return worker
+
+    def _gpu(self, place: int) -> str:
+        return self.gpus[place % len(self.gpus)]
 
     def _replied(self, worker: Worker, reply: Mapping[str, Any], *, interrupted: bool) -> None:
         event, digest = reply.get("event"), worker.job

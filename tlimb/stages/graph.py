@@ -20,6 +20,15 @@ class Stage:
     parents: tuple[str, ...]
     config: Mapping[str, Any]
 
+    @property
+    def devices(self) -> int:
+        """On how many devices it trains; what is wrong with the number, the stage says itself."""
+        if self.kind != "fit":
+            return 1
+        devices = self.config.get("trainer", {}).get("init_args", {}).get("devices", 1)
+        count = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else 1
+        return max(1, count)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -24,7 +24,7 @@ from tlimb.errors import InputError, TlimbError
 from tlimb.train.config import arguments_of, device_count
 from tlimb.train.job import Job
 from tlimb.train.stopping import StoppedError
-from tlimb.train.training import Trained, make_trainer, on_cpu
+from tlimb.train.training import Trained, on_cpu
 
 COMMAND = (sys.executable, "-m", "tlimb.train", "rank")
 HOST = "127.0.0.1"
@@ -50,7 +50,6 @@ def train_on_devices(job: Job) -> Trained:
     if on_cpu(arguments) and arguments.get("sync_batchnorm"):
         raise InputError("trainer.sync_batchnorm: BatchNorm is shared by GPUs only", "leave it out, or train on GPUs")
     if not on_cpu(arguments):
-        make_trainer(job, devices=arguments["devices"], strategy="auto", logger=False)  # refuses GPUs that are not there
         torch.cuda.empty_cache()  # a warm worker may hold memory that a process now needs
     # Held here, on a port that the system chooses: no process can take it before the first of them listens.
     store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
@@ -65,7 +64,7 @@ def train_on_devices(job: Job) -> Trained:
     processes: list[_Process] = []
     job.stop.deferred = True
     try:
-        processes += [_Process(inbox, rank, request) for rank in range(count)]
+        processes += [_Process(inbox, rank, request, job.gpus) for rank in range(count)]
         return _watched(job, processes, inbox)
     finally:
         for process in processes:
@@ -76,7 +75,7 @@ def train_on_devices(job: Job) -> Trained:
 class _Process:
     """A process of `tlimb.train.rank`; replies arrive in the inbox as (rank, reply), and (rank, None) when it has ended."""
 
-    def __init__(self, inbox: Inbox, rank: int, request: Mapping[str, Any]) -> None:
+    def __init__(self, inbox: Inbox, rank: int, request: Mapping[str, Any], gpus: str | None) -> None:
         self.rank = rank
         threads = str(request["threads"])
         environment = {
@@ -84,6 +83,7 @@ class _Process:
             "MKL_NUM_THREADS": threads,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "TORCH_CPP_LOG_LEVEL": "ERROR",
+            **({"CUDA_VISIBLE_DEVICES": gpus} if gpus else {}),
         }
         self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **environment})
         assert self._process.stdin is not None

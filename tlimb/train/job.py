@@ -24,6 +24,7 @@ class Job:
         stop: Whether one should end.
         event: Tells of progress.
         threads: CPU threads.
+        gpus: Those of a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; None: all there are.
         notes: What `environment.json` says beside versions.
     """
 
@@ -34,6 +35,7 @@ class Job:
     stop: Stop
     event: Emit
     threads: int
+    gpus: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
     def parent(self, role: str) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tlimb.catalogue.datasets import find_datasets
-from tlimb.errors import TlimbError
+from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import assemble
 from tlimb.train.config import arguments_of
 from tlimb.train.devices import HOST
@@ -102,7 +102,10 @@ def _train(request: Mapping[str, Any], stop: Stop, event: Callable[[dict[str, An
     arguments = arguments_of(config["trainer"])
     cpu, devices = on_cpu(arguments), arguments["devices"]
     if not cpu:
-        torch.cuda.set_device(devices[rank] if isinstance(devices, list) else rank)
+        device, there = int(devices[rank]) if isinstance(devices, list) else rank, torch.cuda.device_count()
+        if device >= there:
+            raise InputError(f"trainer.devices is {devices!r}: here are {there} GPUs", "use fewer devices, or trainer.accelerator=cpu")
+        torch.cuda.set_device(device)
     store = TCPStore(HOST, request["port"], is_master=False)
     distributed.init_process_group("gloo" if cpu else "nccl", store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     strategy = DDPStrategy(

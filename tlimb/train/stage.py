@@ -35,6 +35,7 @@ def run_stage(
     parents: Sequence[Path] = (),
     datasets: Path | None = None,
     threads: int | None = None,
+    gpus: str | None = None,
     state: Path | None = None,
     overrides: Iterable[str] = (),
     emit: Emit | None = None,
@@ -48,6 +49,7 @@ def run_stage(
             that are not prepared are prepared beside `out`.
         datasets: The `datasets.yaml`; default: looked up from the config's folder upwards.
         threads: CPU threads; results can differ in their last digits between numbers of threads.
+        gpus: For a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; default: all there are.
         state: Where unfinished work lies; default ``.partial`` beside `out`.
         overrides: ``PATH=VALUE``, see `read_config`.
         emit: Called with each event ``{"event": started | epoch | finished, "epoch", "epochs", "metrics"}``.
@@ -69,12 +71,14 @@ def run_stage(
         return find_datasets(config_path.resolve().parent, datasets)
 
     with Stop() as stop:
-        _compute(config, out, parents=parents, find=find, state=state, stop=stop, send=emit or (lambda event: None))
+        _compute(config, out, parents=parents, find=find, gpus=gpus, state=state, stop=stop, send=emit or (lambda event: None))
     results: dict[str, Any] = json.loads((out / "results.json").read_bytes())
     return results
 
 
-def _compute(config: Config, out: Path, *, parents: Sequence[Path], find: Find, state: Path | None, stop: Stop, send: Emit) -> None:
+def _compute(
+    config: Config, out: Path, *, parents: Sequence[Path], find: Find, gpus: str | None, state: Path | None, stop: Stop, send: Emit
+) -> None:
     started = time.time()
     if is_done(out, config["digest"]):
         return
@@ -83,13 +87,13 @@ def _compute(config: Config, out: Path, *, parents: Sequence[Path], find: Find, 
         if parent["digest"] not in found:
             folder = out.parent / str(parent["digest"])
             document = _prepare_config(config, parent, _dataset(find(), str(parent["name"])))
-            _compute(document, folder, parents=(), find=find, state=None, stop=stop, send=lambda event: None)
+            _compute(document, folder, parents=(), find=find, gpus=None, state=None, stop=stop, send=lambda event: None)
             found[parent["digest"]] = folder
     with workplace(out, Path(state).resolve() if state else None, config["digest"]) as partial:
         if partial is None:
             return
         with captured(partial / "log.txt"):
-            last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads()), started)
+            last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads(), gpus), started)
         publish(partial, out)
     send(last)
 

@@ -3,7 +3,7 @@
 Requests are JSON lines on standard input::
 
     {"job": ID, "config": FILE, "out": DIR, "parents": [DIR], "datasets": FILE | null, "state": DIR | null, "threads": N | null,
-     "set": ["PATH=VALUE"]}
+     "gpus": "0,1" | null, "set": ["PATH=VALUE"]}
 
 Replies are JSON lines on standard output: first ``{"event": "ready"}``, then for each job ``started``, ``epoch`` (with epoch, epochs,
 metrics) and in the end ``finished`` (metrics) or ``failed`` (message, status as of `tlimb.train stage`). What a stage prints goes to its
@@ -73,6 +73,7 @@ def _serve(request: dict[str, Any], reply: Any) -> int:
             parents=[Path(parent) for parent in request.get("parents") or ()],
             datasets=Path(request["datasets"]) if request.get("datasets") else None,
             threads=request.get("threads"),
+            gpus=request.get("gpus"),
             state=Path(request["state"]) if request.get("state") else None,
             overrides=request.get("set") or (),
             emit=lambda event: emit(event) if event["event"] != "finished" else None,
