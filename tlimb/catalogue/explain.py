@@ -1,6 +1,7 @@
 """What a word of the language means, in words: for `tlimb explain` and the reference page."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tlimb.catalogue.components import Component, Parameter
 from tlimb.catalogue.keys import KEYS
@@ -57,12 +58,23 @@ def _meanings(word: str, catalogue: Catalogue) -> Iterator[str]:
         yield f"{word}: metric ({metric.task})\n  {metric.help} {better.capitalize()}."
     for (kind, name), component in catalogue.components.items():
         if name == word:
-            yield _component(kind, component)
+            yield _method(component, catalogue) if kind == "method" else _component(kind, component)
     if "." in word:
         for component in catalogue.components.values():
             if component.class_path == word:
                 yield _component(component.kind, component)
                 return
+
+
+def _method(component: Component, catalogue: Catalogue) -> str:
+    """A method's own arguments; those of every training stand with the word ``supervised``."""
+    every = {parameter.name for parameter in catalogue.components["scenario", "supervised"].parameters}
+    own = tuple(parameter for parameter in component.parameters if parameter.name not in every)
+    text = _component("method", replace(component, parameters=own))
+    term = f"\n  term of the loss {component.auxiliary}" if component.auxiliary else ""
+    used = "\n  statements: " + ", ".join(VERBS[verb].usage for verb in component.verbs) if component.verbs else ""
+    head, arguments, rest = text.partition("\n  arguments:")
+    return f"{head}{term}{used}{arguments}{rest}\n  and those of every training: {', '.join(sorted(every))}"
 
 
 def _component(kind: str, component: Component) -> str:

@@ -73,6 +73,10 @@ class Catalogue:
     def _path(self, written: str) -> Path:
         return Path(os.path.normpath(self.folder / Path(written).expanduser()))
 
+    def of_patches(self, class_path: str) -> bool:
+        """Whether an architecture encodes patches one by one, or a term of the loss needs one that does."""
+        return bool(self.signatures.get(class_path, {}).get("patches"))
+
     def views(self, class_path: str) -> tuple[str, ...]:
         """Views of unlabelled images that a term of the loss needs."""
         return tuple((self._signature(class_path) or {}).get("views", ()))

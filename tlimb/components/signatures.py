@@ -77,6 +77,8 @@ def describe(class_path: str) -> dict[str, Any]:
         entry["loading"] = list(cls.LOADING)
     if isinstance(getattr(cls, "views", None), tuple):
         entry["views"] = list(cls.views)
+    if getattr(cls, "patches", False) or hasattr(cls, "tokens"):
+        entry["patches"] = True
     return entry
 
 

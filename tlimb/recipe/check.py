@@ -291,6 +291,12 @@ class _Checker:
             self._unknown("unknown-method", "method", method.name, method.name_span, fitting)
             return
         self._component("method", method)
+        network = self.catalogue.find("architecture", statement.architecture.name) if statement.architecture else None
+        if entry and network and self.catalogue.of_patches(entry.auxiliary or "") and not self.catalogue.of_patches(network.class_path):
+            message = f"'{method.name}' needs an architecture of patches, such as vit; '{network.word}' is none"
+            self._error(
+                "wrong-method", method.name_span, message, f"for any architecture: {', '.join(w for w in fitting if w != method.name)}"
+            )
         for target in self._targets(statement.clause("on")) if entry is not None and entry.targets else ():
             assert entry is not None
             if self._has_label(target) and self.datasets[target.dataset].labels[target.label or ""].kind != entry.targets:

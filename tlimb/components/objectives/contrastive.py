@@ -18,7 +18,7 @@ class Contrastive(AuxiliaryTerm):
     devices count as one.
 
     Args:
-        temperature: T.
+        temperature: T; the smaller, the more the hardest other images count.
         hidden: Width of the projector's first layer; none: as many as features.
         projection: Width of the projection z.
         weight: Factor on the loss.

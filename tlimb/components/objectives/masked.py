@@ -31,6 +31,7 @@ class MaskedAutoencoder(AuxiliaryTerm):
         weight: Factor on the loss.
     """
 
+    patches: ClassVar[bool] = True
     views: ClassVar[tuple[View, ...]] = ("full",)
     encodes: ClassVar[bool] = True
     narrow: nn.Linear
