@@ -70,9 +70,9 @@ class Own:
     def code(self, config: Any) -> dict[str, str]:
         """SHA-256 of the user's code that a config names, by package or module: code that changes makes another stage."""
         found: dict[str, str] = {}
-        for class_path in _class_paths(config):
+        for class_path in _class_paths(config) if self.trusted else ():
             top = class_path.partition(".")[0]
-            if class_path in self.known or top in {*BARE, *found, "tlimb"} or not self.trusted or _in_environment(top) is not None:
+            if class_path in self.known or top in {*BARE, *found, "tlimb"} or _in_environment(top) is not None:
                 continue
             if (fingerprint := self.fingerprint(top)) is not None:
                 found[top] = fingerprint

@@ -6,7 +6,7 @@ from typing import Any
 
 from tlimb.catalogue.formats import NO_FAMILIES
 from tlimb.catalogue.listing import Dataset
-from tlimb.catalogue.metrics import METRICS, split_metric
+from tlimb.catalogue.metrics import METRICS, metric_names, split_metric
 from tlimb.catalogue.registry import Catalogue
 from tlimb.catalogue.splits import ROLES, Role, RoleName, assign, select
 from tlimb.catalogue.splits import Split as SplitRule
@@ -19,7 +19,7 @@ from tlimb.stages.graph import Rank as RankRule
 from tlimb.stages.graph import Run, Stage, StageGraph, Variant
 from tlimb.stages.leakage import Use, overlap
 from tlimb.stages.plan import Setting, Step, parts, steps
-from tlimb.stages.search import Search, canonical, drawn, round_size, size
+from tlimb.stages.search import Limits, Search, canonical, drawn, reduction, round_size, size
 from tlimb.stages.search import seed as search_seed
 from tlimb.stages.search import statement as search_statement
 from tlimb.stages.sweep import Axis, Point, axes, points, seeds, settings
@@ -32,16 +32,18 @@ def build(
     datasets: Mapping[str, Dataset],
     overrides_from: int | None = None,
     trials: Sequence[Point] = (),
+    limits: Sequence[Limits] = (),
 ) -> StageGraph:
     """The stage graph of a recipe that `check` found right; `set` statements from `overrides_from` on win over `with`.
 
     Args:
         trials: Of a search, the points that have been asked for; those of its first round are known without.
+        limits: Of a search that stops trials early, the limits of each round so far.
 
     Raises:
         RecipeError: what only the data can tell: a role without subjects, an evaluation subject seen upstream.
     """
-    return _Builder(recipe, name, catalogue, datasets, overrides_from, tuple(trials)).build()
+    return _Builder(recipe, name, catalogue, datasets, overrides_from, tuple(trials), tuple(limits)).build()
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class _Builder:
     datasets: Mapping[str, Dataset]
     overrides_from: int | None = None
     trials: tuple[Point, ...] = ()
+    limits: tuple[Limits, ...] = ()
     stages: dict[str, Stage] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     memo: dict[Any, Stage] = field(default_factory=dict)
@@ -69,14 +72,15 @@ class _Builder:
         binding = {step.name: self._axes_of(step, by_name, grid) for step in todo}
         variants: list[Variant] = []
         chosen = self._points(grid)
-        for point in chosen:
+        for number, point in enumerate(chosen):
+            limits = self._limits(number, grid)
             runs = []
             for seed in seeds(self.recipe):
                 made: dict[str, Stage] = {}
                 for step in todo:
                     key = (step.name, tuple(point[i] for i in binding[step.name]), seed)
                     if key not in self.memo:
-                        self.memo[key] = self._stage(step, grid, point, seed, made, splits, about)
+                        self.memo[key] = self._stage(step, grid, point, seed, made, splits, about, limits.get(step.name, {}))
                     made[step.name] = self.memo[key]
                 runs.append(Run(seed, {step: stage.digest for step, stage in made.items()}, leaves))
             needed = dict.fromkeys(d for run in runs for s in run.stages.values() for d in (*self.stages[s].parents, s))
@@ -85,6 +89,9 @@ class _Builder:
         rank = self._rank(self.stages[variants[-1].runs[-1].stages[leaves[-1]]])
         searched = tuple(("fit" if step.verb.trains else "evaluate", step.name) for step in todo if binding[step.name])
         search = self._search(grid, chosen, rank, searched)
+        if search and search.asha:
+            early = [step for step in todo if step.name in leaves and binding[step.name]]
+            self._check_early_stopping(search, [self.stages[run.stages[step.name]] for v in variants for run in v.runs for step in early])
         return StageGraph(self.name, self.recipe.text, about, rank, tuple(variants), tuple(ordered), tuple(self.warnings), search)
 
     def _points(self, grid: tuple[Axis, ...]) -> tuple[Point, ...]:
@@ -118,9 +125,41 @@ class _Builder:
             direction=direction,
             axes=grid,
             points=known,
+            asha=reduction(asked),
+            limits=tuple(self.limits) or ({},) if reduction(asked) else (),
             steps=(*((kind, kind) for kind in sorted(reading)), *steps),
             source=canonical(self.recipe, self.overrides_from) | {"weights": self.files},
         )
+
+    def _limits(self, number: int, grid: tuple[Axis, ...]) -> Limits:
+        """By what a trial is stopped early: what the rounds before its own have reached."""
+        asked = search_statement(self.recipe)
+        return self.limits[number // round_size(asked, self._count(grid))] if asked and self.limits else {}
+
+    def _check_early_stopping(self, search: Search, stages: Sequence[Stage]) -> None:
+        """A search that stops trials early has rounds, and its stages watch the metric that it improves."""
+        asked = search_statement(self.recipe)
+        assert asked is not None
+        if search.rounds == 1:
+            message = f"asha={search.asha} stops nothing: all {search.trials} trials are asked for at once, and none has others before it"
+            hint = f"give a smaller round, e.g. {search.method}(round={max(1, search.trials // 4)}, asha={search.asha}), or more trials"
+            raise RecipeError([Diagnostic("early-stopping", asked.span, message, hint)])
+        _, *target, metric = search.metric.split(".")
+        for stage in stages:
+            scenario, heads = stage.config["scenario"], {head["name"]: head["kind"] for head in stage.config["targets"]}
+            if not any(target in ([], [name]) and metric in metric_names(kind) for name, kind in heads.items()):
+                continue  # not ranked
+            monitored = str(scenario["init_args"]["monitor"])
+            _, *watched, name = monitored.split(".")
+            if name != metric or (target and watched and watched != target):
+                message = f"asha stops trials by {search.metric}, but '{stage.name}' monitors {monitored}"
+                hint = f'set scenario.monitor = "{search.metric}", or search by {monitored}'
+                raise RecipeError([Diagnostic("early-stopping", asked.span, message, hint)])
+            known = self.catalogue.parameters(scenario["class_path"])
+            if known is not None and "give_up" not in {parameter.name for parameter in known}:
+                message = f"'{stage.name}' cannot be stopped early: {scenario['class_path'].rpartition('.')[2]} takes no give_up"
+                hint = "search without asha, or derive the scenario from tlimb.components.scenarios.Supervised"
+                raise RecipeError([Diagnostic("early-stopping", asked.span, message, hint)])
 
     def _count(self, grid: tuple[Axis, ...]) -> int:
         """How many trials the search has: as many as it asks for and there are points."""
@@ -145,15 +184,20 @@ class _Builder:
         made: Mapping[str, Stage],
         splits: Mapping[str, Mapping[str, Any]],
         about: Mapping[str, Any],
+        limits: Mapping[int, float],
     ) -> Stage:
         swept: tuple[Setting, ...] = tuple(
             (axis.path, axis.value(choice)) for axis, choice in zip(grid, point, strict=True) if _binds(axis, step)
         )
         chosen = (*step.settings, *swept)
         parents = []
+        read = tuple(
+            (axis.path, choice) for axis, choice in zip(grid, point, strict=True) if axis.path.startswith("data.") and _binds(axis, step)
+        )
         for name in dict.fromkeys(target.dataset for target in step.used):
-            prepared = self._add(prepare_config(step, self.datasets[name], self.catalogue, chosen))
-            parents.append({"role": "data", "name": name, "digest": prepared.digest})
+            if (step.name, name, read) not in self.memo:
+                self.memo[step.name, name, read] = self._add(prepare_config(step, self.datasets[name], self.catalogue, chosen))
+            parents.append({"role": "data", "name": name, "digest": self.memo[step.name, name, read].digest})
         parent = made[step.parent] if step.parent is not None else self._read_file(step, chosen) if step.file is not None else None
         if parent is not None:
             parents.append({"role": "weights", "name": parent.name, "digest": parent.digest})
@@ -168,6 +212,8 @@ class _Builder:
             parent=parent.config if parent else None,
             about={"recipe": self.name, **about},
         )
+        if early := {epoch: value for epoch, value in limits.items() if epoch < (config["trainer"]["init_args"]["max_epochs"] or 0)}:
+            config["scenario"]["init_args"]["give_up"] = early
         return self._add(config)
 
     def _read_file(self, step: Step, chosen: tuple[Setting, ...]) -> Stage:

@@ -48,6 +48,13 @@ def converted(catalogue: Catalogue, path: str, value: Value) -> Any:
     return plain(value)
 
 
+def copied(value: Any) -> Any:
+    """A copy of a value of JSON types that shares no mapping or list with it."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
 def _inside(place: Mapping[str, Any]) -> dict[str, Any]:
     inside = place["init_args"] if "class_path" in place else place
     assert isinstance(inside, dict)

@@ -1,6 +1,5 @@
 """One step of a recipe -> its stage config: defaults, then the recipe's settings, then what follows from the data."""
 
-import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import DEFAULT
 from tlimb.catalogue.registry import Catalogue
 from tlimb.catalogue.tables import Label
-from tlimb.configs.components import assign, converted, instantiate
+from tlimb.configs.components import assign, converted, copied, instantiate
 from tlimb.errors import Span
 from tlimb.recipe.tree import Component, Target
 from tlimb.stages.plan import Setting, Step
@@ -79,7 +78,7 @@ def stage_config(
         "parents": parents,
         "targets": targets,
         **({"unlabelled": unlabelled} if unlabelled else {}),
-        "split": {name: copy.deepcopy(splits[name]) for name in named},
+        "split": {name: copied(splits[name]) for name in named},
         "data": data,
         "architecture": _architecture(step, catalogue, data, datasets[named[0]], parent),
     }
@@ -87,7 +86,7 @@ def stage_config(
         if targets:
             config["objective"] = _objective(targets)
         config |= _method(step, settings, catalogue)
-        config["scenario"]["init_args"] |= {"monitor": monitor(targets), "optimizer": copy.deepcopy(OPTIMIZER)}
+        config["scenario"]["init_args"] |= {"monitor": monitor(targets), "optimizer": copied(OPTIMIZER)}
         _continue_heads(config, step, parent)
     config["trainer"] = {"class_path": "lightning.Trainer", "init_args": {"max_epochs": EPOCHS} if step.verb.trains else {}}
     # A component replaces its arguments, so it comes before the settings of single fields.
@@ -226,7 +225,8 @@ def data_config(step: Step, catalogue: Catalogue, settings: Iterable[Setting]) -
 
 def _architecture(step: Step, catalogue: Catalogue, data: Config, dataset: Dataset, parent: Mapping[str, Any] | None) -> Config:
     if parent is not None:
-        return copy.deepcopy(dict(parent["architecture"]))
+        continued: Config = copied(parent["architecture"])
+        return continued
     assert step.architecture is not None
     return fitted_to_data(instantiate(catalogue, "architecture", step.architecture), catalogue, data, dataset)
 

@@ -132,25 +132,43 @@ def emit(
 
 
 class ConfigText:
-    """Configs as `tlimb.configs.text.dump` writes them; the text of a section that many stages share is made once."""
+    """Configs as `tlimb.configs.text.dump` writes them; text that many stages share is made once, a swept number beside its neighbours."""
 
     def __init__(self) -> None:
-        self._sections: dict[str, str] = {}
+        self._made: dict[tuple[str, int, str], str] = {}
+        self._pairs: dict[tuple[str, str], str] = {}
 
     def __call__(self, config: Mapping[str, Any]) -> str:
         """The YAML document of one stage, without `about`: jobs are cached by the size of this file, which titles must not change."""
-        return "".join(self._section(key, value) for key, value in config.items() if key != "about")
+        return "".join(
+            f"digest: '{value}'\n" if key == "digest" else self._entry(key, value, 0) for key, value in config.items() if key != "about"
+        )
 
-    def _section(self, key: str, value: Any) -> str:
-        if key == "digest":
-            return f"digest: '{value}'\n"
-        text = json.dumps([key, value])
-        if text not in self._sections:
-            flow = None if isinstance(value, (dict, list)) else False
-            self._sections[text] = yaml.dump(
-                {key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150, default_flow_style=flow
-            )
-        return self._sections[text]
+    def _entry(self, key: str, value: Any, indent: int) -> str:
+        """An entry of a mapping in block style."""
+        memo = (key, indent, repr(value))
+        if memo not in self._made:
+            self._made[memo] = self._written(key, value, indent)
+        return self._made[memo]
+
+    def _written(self, key: str, value: Any, indent: int) -> str:
+        if isinstance(value, dict) and value and len(key) < _SIMPLE:
+            head = " " * indent + self._pair(key, None).removesuffix(" null")
+            if any(isinstance(item, dict | list) for item in value.values()):
+                return f"{head}\n" + "".join(self._entry(name, item, indent + 2) for name, item in value.items())
+            line = f"{head} {{{', '.join(self._pair(name, item) for name, item in value.items())}}}\n"
+            if len(line) <= _WIDTH:
+                return line
+        flow = None if isinstance(value, dict | list) else False
+        text = yaml.dump({key: value}, default_flow_style=flow, width=_WIDTH - indent, **_AS_CONFIGS)
+        return "".join(f"{' ' * indent}{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+
+    def _pair(self, key: str, value: Any) -> str:
+        """An entry of a mapping in flow style, whose value is no collection."""
+        memo = (key, repr(value))
+        if memo not in self._pairs:
+            self._pairs[memo] = yaml.dump({key: value}, default_flow_style=True, width=_ENDLESS, **_AS_CONFIGS).strip()[1:-1]
+        return self._pairs[memo]
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -158,6 +176,12 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+_WIDTH, _ENDLESS = 150, 1 << 30
+_AS_CONFIGS: dict[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "allow_unicode": True}
+_SIMPLE = 100
+"""Longer keys are written in another way."""
 
 
 def job_id(stage: Stage) -> str:

@@ -324,9 +324,12 @@ def _signal(process: "subprocess.Popen[bytes]", number: int) -> None:
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
     """Write files, those that others point to first."""
+    made: set[Path] = set()
     for name in sorted(files, key=lambda name: ("/" not in name, name == "main.nf", name)):
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
         write_text(path, files[name])
 
 
