@@ -6,8 +6,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from tlimb.train.folder import publish, workplace
 
 behaviours = json.loads(os.environ.get("FAKE_WORKER", "{}"))
 journal = Path(os.environ["FAKE_JOURNAL"])
@@ -27,37 +30,56 @@ def stop(number: int, frame: object) -> None:
     sys.exit(75)
 
 
-signal.signal(signal.SIGTERM, stop)
-if behaviours.get("*") == "stillborn":
-    sys.exit("cannot import torch")
-say(event="ready")
-for line in sys.stdin:
-    request = json.loads(line)
-    config = yaml.safe_load(Path(request["config"]).read_text())
-    name, job, out = config["name"], request["job"], Path(request["out"])
-    partial = Path(request["config"]).parent
+def compute(request: dict[str, Any], name: str, partial: Path) -> None:
+    """A stage, in its locked folder of work."""
+    job, out = request["job"], Path(request["out"])
     behaviour = behaviours.get(name, "")
     note("start", name)
     assert all((Path(parent) / "results.json").exists() for parent in request["parents"])
     say(job=job, event="started")
     print(f"training {name}", file=sys.stderr, flush=True)
-    first = not (partial / "tried").exists()
-    (partial / "tried").touch()
+    first = not (partial / ".tried").exists()
+    (partial / ".tried").touch()
     if behaviour == "crash" or (behaviour == "crash once" and first):
         print("segmentation fault", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "fail":
         say(job=job, event="failed", message="no participant has a label", status=2)
-        continue
+        return
     if behaviour == "no results":
         say(job=job, event="finished", metrics={})
-        continue
-    if behaviour == "slow":
+        return
+    if behaviour == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour in ("slow", "deaf"):
+        (partial / ".slow").touch()
         time.sleep(60)
+    if behaviour == "garbage":
+        sys.stdout.buffer.write(
+            b"\xff\xfe\x00 bytes\n" + b"[" * 100_000 + b'\n[1, 2]\n"text"\nnull\n{"event": "finished", "job": "another"}\n'
+        )
     say(job=job, event="epoch", epoch=1, epochs=2, metrics={"val.auroc": 0.5})
     print("not a reply")
     time.sleep(0.05)
     note("end", name)
     (partial / "results.json").write_text(json.dumps({"format": 1, "digest": job, "threads": request["threads"], "gpus": request["gpus"]}))
-    partial.rename(out)
+    (partial / "model.safetensors").write_bytes(name.encode() * 1000)
+    publish(partial, out, job)
     say(job=job, event="finished", metrics={"val.auroc": 0.75})
+
+
+signal.signal(signal.SIGTERM, stop)
+if behaviours.get("*") == "stillborn":
+    sys.exit("cannot import torch")
+if behaviours.get("*") == "hang":
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    note("start", "an import that never ends")
+    time.sleep(60)
+say(event="ready")
+for line in sys.stdin:
+    request = json.loads(line)
+    with workplace(Path(request["out"]), None, request["job"]) as partial:
+        if partial is None:
+            say(job=request["job"], event="finished", metrics={})
+            continue
+        compute(request, yaml.safe_load(Path(request["config"]).read_text())["name"], partial)

@@ -213,7 +213,7 @@ def start(store: Store) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
     first, second = diamond().stages[:2]
     deadline = time.monotonic() + 30
-    while not ((store.partial(second.digest) / "tried").exists() and store.is_done(first.digest)):
+    while not ((store.partial(second.digest) / ".slow").exists() and store.is_done(first.digest)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return process

@@ -47,8 +47,10 @@ def test_results_of_another_stage_or_cut_off_do_not_count(store: Store) -> None:
     assert not store.is_done("d1")
     with pytest.raises(InputError, match="not finished"):
         store.results("d1")
-    store.begin("d1")
+    assert "results.json is missing or broken" in store.set_aside("d1")
     assert not store.folder("d1").exists()
+    assert (store.root / ".damaged" / "d1-1" / "results.json").exists()
+    assert store.set_aside("d1") == ""
 
 
 def test_states_of_a_graph(store: Store) -> None:

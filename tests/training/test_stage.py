@@ -44,7 +44,7 @@ def test_a_fit_writes_all_that_was_promised(write: Write, tmp_path: Path) -> Non
     results = run_stage(config, tmp_path / "out", emit=events.append)
     out = tmp_path / "out"
     assert {file.name for file in out.iterdir()} == {
-        *("stage.yaml", "results.json", "environment.json", "log.txt", "events.jsonl"),
+        *("stage.yaml", "results.json", "environment.json", "log.txt", "events.jsonl", "files.json"),
         *("predictions.csv", "model.safetensors", "history.csv"),
     }
     assert results["monitor"] == "val.age.mae"
@@ -102,7 +102,7 @@ def test_a_finished_stage_is_left_alone_and_another_one_is_not_overwritten(write
     before = (tmp_path / "out" / "results.json").stat().st_mtime_ns
     run_stage(config, tmp_path / "out")
     assert (tmp_path / "out" / "results.json").stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="holds another stage"):
+    with pytest.raises(InputError, match="is that of the stage"):
         run_stage(config, tmp_path / "out", overrides=["seed=9"])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
@@ -343,7 +343,7 @@ def test_the_command_line_says_what_is_wrong_without_a_traceback(write: Write, t
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: stage.yaml: kind is 'fitt'\n  kinds: prepare, fit, evaluate\n"
+    assert done.stderr == "error: stage.yaml: kind is 'fitt'\n  kinds: prepare, weights, fit, evaluate\n"
 
 
 def test_the_committed_signatures_are_up_to_date() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from tlimb.configs.text import dump
 from tlimb.emit.width import width
 from tlimb.errors import TlimbError
-from tlimb.files import write_text
+from tlimb.files import write_text, writing
 from tlimb.run import machine
 from tlimb.run.interrupts import Interrupts
 from tlimb.run.progress import Event, Observer, Outcome, silent
@@ -82,6 +82,8 @@ class _Scheduler:
         self.missing: dict[str, int] = {}
         self.ready: list[tuple[float, int, str]] = []
         self.elsewhere: list[str] = []
+        self.waited: set[str] = set()
+        self.damaged: dict[str, str] = {}
         self.cached: list[str] = []
         self.done: list[str] = []
         self.failed: dict[str, str] = {}
@@ -107,6 +109,7 @@ class _Scheduler:
     def run(self) -> Outcome:
         self.store.create()
         self.observer(Event("begin", total=len(self.stages), cached=len(self.cached)))
+        self._tell_damaged()
         interrupts = Interrupts(lambda: self.inbox.put((None, None)))
         try:
             with interrupts:
@@ -149,6 +152,7 @@ class _Scheduler:
         skipped = self._take(graph)
         new = tuple(self.stages.values())[known:]
         self.observer(Event("asked", stages=new, total=len(self.stages), cached=len(self.cached) - cached))
+        self._tell_damaged()
         for digest in skipped:
             self.observer(Event("skipped", digest=digest, message=self.skipped[digest]))
         return True
@@ -163,7 +167,7 @@ class _Scheduler:
             for parent in dict.fromkeys(stage.parents):
                 self.children[parent].append(stage.digest)
         self.weights = _path_lengths(graph, self.children)
-        self.cached += [stage.digest for stage in new if self.store.is_done(stage.digest)]
+        self.cached += self._finished(new)
         finished = {*self.cached, *self.done}
         skipped = []
         for stage in new:
@@ -179,6 +183,24 @@ class _Scheduler:
                 self._push(stage.digest)
         return skipped
 
+    def _finished(self, stages: Sequence[Stage]) -> list[str]:
+        """Stages whose results are there, whole where others are computed from them; a damaged result is set aside."""
+        found: list[str] = []
+        needed: set[str] = set()
+        for stage in reversed(stages):
+            if self.store.is_done(stage.digest, contents=stage.digest in needed):
+                found.append(stage.digest)
+                continue
+            if trouble := self.store.set_aside(stage.digest):
+                self.damaged[stage.digest] = trouble
+            needed.update(stage.parents)
+        return found[::-1]
+
+    def _tell_damaged(self) -> None:
+        for digest, trouble in self.damaged.items():
+            self.observer(Event("retried", digest=digest, message=trouble))
+        self.damaged.clear()
+
     def _dispatch(self) -> None:
         """Hand ready stages to free workers, the longest way to the end first; a worker is started only for a stage."""
         elsewhere, self.elsewhere = self.elsewhere, []
@@ -191,6 +213,9 @@ class _Scheduler:
                 self._finish(digest, {})
             elif state == "running":
                 self.elsewhere.append(digest)
+                if digest not in self.waited:
+                    self.waited.add(digest)
+                    self.observer(Event("waiting", digest=digest, message=self.store.holder(digest)))
             else:
                 self._start(self.stages[digest], places)
 
@@ -204,27 +229,32 @@ class _Scheduler:
         return tuple(free[:count]) if len(busy) < self.limit and len(free) >= count else ()
 
     def _start(self, stage: Stage, places: tuple[int, ...]) -> None:
-        partial = self.store.begin(stage.digest)
-        write_text(partial / "stage.yaml", dump(stage.config))
         threads = self.threads or self.threads_a_place * len(places)
         worker = self.workers[places[0]] or self._hire(places[0])
+        try:
+            with writing(self.store.root):
+                partial = self.store.begin(stage.digest)
+                write_text(partial / "stage.yaml", dump(stage.config))
+                worker.send(
+                    {
+                        "job": stage.digest,
+                        "config": str(partial / "stage.yaml"),
+                        "out": str(self.store.folder(stage.digest)),
+                        "parents": [str(self.store.folder(parent)) for parent in stage.parents],
+                        "datasets": str(self.datasets) if self.datasets else None,
+                        "state": None,
+                        "threads": threads,
+                        "gpus": ",".join(map(self._gpu, places)) if self.gpus and len(places) > 1 else None,
+                        "set": [],
+                    },
+                    partial / "log.txt",
+                )
+        except FileNotFoundError:  # another run has just finished it: the folder of work has become the result
+            self._push(stage.digest)
+            return
         self.taken[places[0]] = places
         self.attempts[stage.digest] += 1
         self.observer(Event("started", digest=stage.digest))
-        worker.send(
-            {
-                "job": stage.digest,
-                "config": str(partial / "stage.yaml"),
-                "out": str(self.store.folder(stage.digest)),
-                "parents": [str(self.store.folder(parent)) for parent in stage.parents],
-                "datasets": str(self.datasets) if self.datasets else None,
-                "state": None,
-                "threads": threads,
-                "gpus": ",".join(map(self._gpu, places)) if self.gpus and len(places) > 1 else None,
-                "set": [],
-            },
-            partial / "log.txt",
-        )
 
     def _hire(self, place: int) -> Worker:
         threads = str(self.threads or self.threads_a_place)
@@ -255,7 +285,9 @@ class _Scheduler:
         elif event == "failed":
             worker.release()
             message = str(reply.get("message") or "it failed without a message")
-            if reply.get("status") != SAVED:
+            if self.store.is_done(digest):  # by another run, so that its folder of work was gone
+                self._finish(digest, {})
+            elif reply.get("status") != SAVED:
                 self._fail(digest, message)
             elif not interrupted:
                 self._again(digest, message)
@@ -283,6 +315,7 @@ class _Scheduler:
             self._push(digest)
 
     def _finish(self, digest: str, metrics: Mapping[str, float | None]) -> None:
+        self.store.clear(digest)
         self.done.append(digest)
         self.observer(Event("finished", digest=digest, metrics=metrics))
         for child in self.children[digest]:

@@ -34,7 +34,7 @@ class Outcome:
 class Event:
     """Something that happened to a run (begin, asked: a search has asked for further stages, end) or to one of its stages."""
 
-    kind: Literal["begin", "asked", "started", "epoch", "finished", "retried", "failed", "skipped", "end"]
+    kind: Literal["begin", "asked", "started", "waiting", "epoch", "finished", "retried", "failed", "skipped", "end"]
     digest: str = ""
     total: int = 0
     cached: int = 0
@@ -127,6 +127,8 @@ class Progress:
                 return f"{self._units.get(event.digest, 'epoch')} {event.epoch}/{event.epochs}" + (f"  {metric}" if metric else "")
             case "finished":
                 return "finished" + (f"  {metric}" if metric else "")
+            case "waiting":
+                return f"another run is at it ({event.message}); this one waits for it"
             case "retried":
                 return f"is tried again: {event.message}"
             case "failed":
@@ -157,7 +159,7 @@ class Progress:
             if task is not None:
                 bars.remove_task(self._tasks.pop(event.digest))
             bars.advance(self._tasks[""])
-        if event.kind in ("retried", "failed", "skipped"):
+        if event.kind in ("waiting", "retried", "failed", "skipped"):
             bars.console.print(self._line(event), markup=False, highlight=False)
 
     def _print(self, text: str) -> None:

@@ -40,13 +40,14 @@ def _rows(store: Store) -> list[dict[str, Any]]:
         if row["state"] == "done":
             document = store.results(folder.name)
             row |= {"name": document.get("name", ""), "metrics": document.get("metrics", {})}
+            row |= {key: document[key] for key in ("stopped_early",) if key in document}
         rows.append(row)
     return rows
 
 
 def _last_event(file: Path) -> dict[str, Any]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     for line in reversed(lines):  # the last line may be half written
@@ -62,6 +63,7 @@ def _text(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         epoch = f"epoch {row['epoch']}/{row['epochs']}" if row["state"] == "running" and "epoch" in row else ""
+        epoch = f"stopped at {row['stopped_early']}" if "stopped_early" in row else epoch
         metric = next((f"{name} {value:.4g}" for name, value in (row.get("metrics") or {}).items() if value is not None), "")
         lines.append(f"{GLYPHS[row['state']]:10} {row['digest'][:8]}  {row['name']:16} {epoch:12} {metric}".rstrip())
     return "\n".join(lines) or "nothing has run in this store"

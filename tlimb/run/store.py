@@ -4,11 +4,14 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from tlimb.errors import InputError
-from tlimb.files import write_text
+from tlimb.files import write_text, writing
+from tlimb.seal import damage, set_aside
 from tlimb.stages.graph import StageGraph
 
 FORMAT = 1
@@ -44,6 +47,11 @@ class Store:
                 write_json(self.root / "store.json", {"format": FORMAT})
         except OSError as error:
             raise InputError(f"the store {self.root} cannot be written: {error.strerror}", "name another folder with --store") from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise InputError(
+                f"the store {self.root} is read-only",
+                "what is finished can be shown (tlimb results, tlimb status, tlimb report -o FILE); to compute, name another --store",
+            )
 
     def folder(self, digest: str) -> Path:
         """Where the finished stage lies."""
@@ -66,9 +74,34 @@ class Store:
             raise InputError(f"stage {digest} in {self.root} was written by a newer TLIMB", "update TLIMB")
         return document
 
-    def is_done(self, digest: str) -> bool:
-        """True if the stage is finished: its results are there and are its own."""
-        return _read_json(self.folder(digest) / "results.json").get("digest") == digest
+    def is_done(self, digest: str, *, contents: bool = False) -> bool:
+        """True if the stage is finished: its results are there, are its own and whole.
+
+        Args:
+            digest: Of the stage.
+            contents: Whether its files are looked into, not only at.
+        """
+        return not damage(self.folder(digest), digest, contents=contents)
+
+    def set_aside(self, digest: str) -> str:
+        """Move a damaged result into ``.damaged``, so that the stage can be computed again; returns what to say of it, if there was one.
+
+        Raises:
+            InputError: the store cannot be written.
+        """
+        folder = self.folder(digest)
+        if not folder.is_dir():
+            return ""
+        with writing(self.root), _locked(self.partial(digest)) as alone:
+            trouble = damage(folder, digest, contents=True) if alone and folder.is_dir() else ""
+            return f"its result is damaged: {trouble}; it lies in {set_aside(folder)} now" if trouble else ""
+
+    def holder(self, digest: str) -> str:
+        """Which process is at a running stage, as its lock says."""
+        try:
+            return (self.partial(digest) / "lock").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
 
     def state(self, digest: str) -> State:
         """What is known of the stage: done, running (its lock is held), failed when last tried, or new."""
@@ -87,21 +120,38 @@ class Store:
 
     def mark_failed(self, digest: str, message: str) -> None:
         """Leave word that the stage failed, for `state` and for whoever asks why."""
-        self.partial(digest).mkdir(parents=True, exist_ok=True)
-        write_json(self.partial(digest) / "failed.json", {"format": FORMAT, "digest": digest, "message": message})
+        with writing(self.root):
+            self.partial(digest).mkdir(parents=True, exist_ok=True)
+            write_json(self.partial(digest) / "failed.json", {"format": FORMAT, "digest": digest, "message": message})
 
     def failure(self, digest: str) -> str:
         """Why the stage failed when last tried; empty if it did not."""
         return str(_read_json(self.partial(digest) / "failed.json").get("message", ""))
 
     def begin(self, digest: str) -> Path:
-        """The folder of unfinished work, without the mark of an earlier failure and without a broken result in its way."""
+        """The folder of unfinished work, without the mark of an earlier failure."""
         partial = self.partial(digest)
         partial.mkdir(parents=True, exist_ok=True)
         (partial / "failed.json").unlink(missing_ok=True)
-        if self.folder(digest).exists():
-            shutil.rmtree(self.folder(digest))
         return partial
+
+    def clear(self, digest: str) -> None:
+        """Remove what is left of the work on a finished stage, if another run came first."""
+        shutil.rmtree(self.partial(digest), ignore_errors=True)
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[bool]:
+    """Hold the lock of a folder of work; False if another process does."""
+    partial.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(partial / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, document: Any) -> None:

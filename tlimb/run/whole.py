@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from tlimb.catalogue.datasets import Datasets
 from tlimb.errors import InputError
-from tlimb.files import write_text
+from tlimb.files import write_text, writing
 from tlimb.run.anatomy import parameters
 from tlimb.run.local import run_local
 from tlimb.run.nextflow import compile_project, needed, run_nextflow
-from tlimb.run.progress import observer_for
+from tlimb.run.progress import SHORT, observer_for
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
@@ -57,9 +58,10 @@ def run_recipe(
     """
     begin = time.monotonic()
     home = store.root / graph.recipe
-    home.mkdir(parents=True, exist_ok=True)
     catalogue = home / "datasets.yaml"
-    write_text(catalogue, needed(graph, datasets))
+    with writing(store.root):
+        home.mkdir(parents=True, exist_ok=True)
+        write_text(catalogue, needed(graph, datasets))
     with observer_for(graph) as observer:
         if engine == "local":
             trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
@@ -77,9 +79,13 @@ def run_recipe(
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
-    text = write_results(plan_document(trials.graph, store.root), store.root, home)
+    with writing(store.root):
+        text = write_results(plan_document(trials.graph, store.root), store.root, home)
     echo(f"\n{text.rstrip()}")
+    names = {stage.digest: stage.name for stage in trials.graph.stages}
     for digest, message in outcome.failed.items():
-        echo(f"failed: {digest[:8]}: {message}")
+        log = store.partial(digest) / "log.txt"
+        echo(f"failed: {names.get(digest, '')} {digest[:SHORT]}" + (f" (log: {log})" if log.exists() else ""))
+        echo(indent(message, "  "))
     echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{time.monotonic() - begin:.0f} s")
     return 1 if outcome.failed or outcome.skipped else 0

@@ -52,9 +52,10 @@ class Worker:
 
     def send(self, request: Mapping[str, Any], log: Path) -> None:
         """Start a stage; a process that has ended already is reported through the inbox, as always."""
+        opened = log.open("ab")
         self.job = str(request["job"])
         self._close_log()
-        self._log = log.open("ab")
+        self._log = opened
         self._tail.clear()
         with suppress(BrokenPipeError):
             self._pipe().write(json.dumps(request).encode() + b"\n")
@@ -122,7 +123,7 @@ class Worker:
         for line in self._process.stdout:
             try:
                 reply = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 reply = None
             if isinstance(reply, dict):
                 self._inbox.put((self, reply))
@@ -138,8 +139,9 @@ class Worker:
 
     def _print(self, line: bytes) -> None:
         self._tail.append(line.decode(errors="replace").rstrip())
-        # The stage may end, and its log be closed, between the test and the write.
-        with suppress(ValueError):
+        # The stage may end, and its log be closed, between the test and the write. A full disk must not end the reading: the worker would
+        # wait for ever.
+        with suppress(ValueError, OSError):
             if self._log:
                 self._log.write(line)
                 self._log.flush()

@@ -11,33 +11,30 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tlimb import __version__
 from tlimb.errors import InputError
+from tlimb.seal import WORKING_FILES, damage, is_sealed, seal, set_aside
 
-_WORKING_FILES = ("lock", "last.ckpt", "best-*.safetensors", "failed.json", ".*")
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "monai", "nibabel", "numpy", "safetensors")
 
 
 def is_done(out: Path, digest: str) -> bool:
-    """True if `out` is the finished stage.
+    """True if `out` is the finished stage; False if it is not there, or is damaged.
 
     Raises:
         InputError: `out` is something else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    try:
-        found = json.loads((out / "results.json").read_bytes()).get("digest")
-    except (OSError, ValueError, AttributeError):
-        raise InputError(f"{out} exists and is no finished stage", "name another folder with --out, or remove this one") from None
-    if found != digest:
-        raise InputError(f"{out} holds another stage ({found}, not {digest})", "name another folder with --out, or remove this one")
-    return True
+    trouble = damage(out, digest, contents=True)
+    if trouble and not is_sealed(out, digest):
+        raise InputError(f"{out} exists and is no finished stage {digest}: {trouble}", "name another folder with --out, or remove this one")
+    return not trouble
 
 
 @contextmanager
@@ -54,14 +51,27 @@ def workplace(out: Path, state: Path | None, digest: str) -> Iterator[Path | Non
         partial.mkdir(parents=True, exist_ok=True)
         lock = os.open(partial / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _take(lock, partial)
             # While one waited the folder may have become the result: then this is no longer the lock of `partial`.
             if not _is_same(lock, partial / "lock") or is_done(out, digest):
                 continue
+            if out.is_dir() and any(out.iterdir()):
+                trouble = damage(out, digest, contents=True)
+                print(f"{out}: {trouble}; it lies in {set_aside(out)} now and is computed again", file=sys.stderr)
             yield partial
             return
         finally:
             os.close(lock)
+
+
+def _take(lock: int, partial: Path) -> None:
+    """Wait for the lock, which the system releases when its process ends, and say in it whose it is now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        raise InputError(f"{partial}: the file system has no locks ({error.strerror})", "name a folder elsewhere with --store") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
@@ -71,11 +81,9 @@ def _is_same(descriptor: int, path: Path) -> bool:
         return False
 
 
-def publish(partial: Path, out: Path) -> None:
-    """Make the folder of work the result, by one rename."""
-    for pattern in _WORKING_FILES:
-        for file in partial.glob(pattern):
-            file.unlink()
+def publish(partial: Path, out: Path, digest: str) -> None:
+    """Make the folder of work the result, by one rename; what was needed to go on is removed when nothing more can happen to it."""
+    seal(partial, digest)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         partial.rename(out)
@@ -86,6 +94,9 @@ def publish(partial: Path, out: Path) -> None:
         shutil.copytree(partial, copy)
         copy.rename(out)
         shutil.rmtree(partial)
+    for pattern in WORKING_FILES:
+        for file in out.glob(pattern):
+            file.unlink()
 
 
 @contextmanager
@@ -123,8 +134,14 @@ def write_json(path: Path, document: Any) -> None:
     write_atomic(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def environment(started: float, **more: Any) -> dict[str, Any]:
-    """What ran the stage: versions, hardware, time; no host, user or path."""
+def environment(began: float, **more: Any) -> dict[str, Any]:
+    """What ran the stage: versions, hardware, time; no host, user or path.
+
+    Args:
+        began: As `time.monotonic` says, since a clock may be set while a stage runs.
+        more: Goes in too.
+    """
+    seconds = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "format": 1,
@@ -132,8 +149,8 @@ def environment(started: float, **more: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "system": f"{platform.system()} {platform.machine()}",
-        "start": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.time() - started, 3),
+        "start": (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
         "peak_memory_mb": round(peak / 2**20, 1),
         **more,
     }

@@ -3,7 +3,8 @@
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.data.preparation import prepare
 from tlimb.errors import InputError
+from tlimb.files import cannot_write
 from tlimb.train.config import Config, arguments_of, component_class, read_config
 from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
@@ -79,7 +81,7 @@ def run_stage(
 def _compute(
     config: Config, out: Path, *, parents: Sequence[Path], find: Find, gpus: str | None, state: Path | None, stop: Stop, send: Emit
 ) -> None:
-    started = time.time()
+    began = time.monotonic()
     if is_done(out, config["digest"]):
         return
     found = _parents(config, parents, out)
@@ -92,13 +94,28 @@ def _compute(
     with workplace(out, Path(state).resolve() if state else None, config["digest"]) as partial:
         if partial is None:
             return
-        with captured(partial / "log.txt"):
-            last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads(), gpus), started)
-        publish(partial, out)
+        with _told_if_full(partial):
+            with captured(partial / "log.txt"):
+                last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads(), gpus), began)
+            publish(partial, out, config["digest"])
     send(last)
 
 
-def _work(job: Job, started: float) -> dict[str, Any]:
+@contextmanager
+def _told_if_full(partial: Path) -> Iterator[None]:
+    """While open, a full disk is told as such; half-written files, which keep it full, are removed."""
+    try:
+        yield
+    except Exception as error:
+        full = cannot_write(partial, error)
+        for file in partial.glob(".*"):
+            file.unlink()
+        if full is None:
+            raise
+        raise full from error
+
+
+def _work(job: Job, began: float) -> dict[str, Any]:
     """All but the rename; returns the last event, which is told when the folder stands."""
     quieten()
     write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
@@ -111,7 +128,7 @@ def _work(job: Job, started: float) -> dict[str, Any]:
         raise
     identity = {"format": FORMAT, "digest": job.config["digest"], "name": job.config["name"], "kind": job.config["kind"]}
     write_json(job.partial / "results.json", {**identity, "seed": job.config["seed"], **results})
-    write_json(job.partial / "environment.json", environment(started, threads=job.threads, **job.notes))
+    write_json(job.partial / "environment.json", environment(began, threads=job.threads, **job.notes))
     last = {"event": "finished", "metrics": results.get("metrics", {})}
     record(job.partial, last)
     return last
