@@ -1,10 +1,12 @@
 """Two devices, here processes of a CPU, train as one does with twice the batch; whatever ends one of them ends the stage, in order."""
 
 import csv
+import gc
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import pytest
 import torch
 import yaml
 from conftest import AGE, SEX
-from made_domains import discs, learning, prepare
+from made_domains import Noise, discs, learning, prepare
 from safetensors.torch import load_file
 from test_resume import finals
 
@@ -28,7 +30,15 @@ from tlimb.train.stage import run_stage
 from tlimb.train.stopping import StoppedError
 
 PLAIN = {"class_path": "made_domains.Plain", "init_args": {}}
-NOISE = [{"class_path": "made_domains.Noise", "init_args": {}}]
+SLOW = "SLOW_NOISE"
+
+
+class SlowNoise(Noise):
+    """Gives a signal time to arrive before training is over, where the environment says so."""
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        time.sleep(float(os.environ.get(SLOW, 0)))
+        return super().__call__(image)
 
 
 class Forked:
@@ -43,6 +53,7 @@ class Forked:
             os.dup2(requests[0], 0)
             os.dup2(replies[1], 1)
             os.closerange(3, 512)
+            gc.freeze()  # what a test before left would wait for threads that are not here
             sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
             take_part()
         os.close(requests[0])
@@ -136,13 +147,17 @@ def test_contrasts_are_with_the_images_of_all_devices(store: Path, forked: type[
     assert two == pytest.approx(one, rel=1e-4)
 
 
-def test_killed_stopped_and_run_again_equals_uninterrupted(store: Path, forked: type[Forked]) -> None:
+def test_killed_stopped_and_run_again_equals_uninterrupted(store: Path, forked: type[Forked], monkeypatch: pytest.MonkeyPatch) -> None:
     """With BatchNorm, dropout and noise: statistics and random numbers differ between devices."""
 
     def noisy() -> dict[str, Any]:
-        return learning("MeanTeacher", ("Consistency", {}), data__augment=NOISE, trainer__max_epochs=4)
+        config = learning("MeanTeacher", ("Consistency", {}), trainer__max_epochs=5)
+        config["data"]["init_args"]["augment"] = [{"class_path": f"{__name__}.SlowNoise", "init_args": {}}]
+        return config
 
     through = run(noisy(), store, "through", on=2)
+
+    monkeypatch.setenv(SLOW, "0.03")
 
     def kill(event: dict[str, Any]) -> None:
         if event.get("epoch") == 2:
@@ -161,6 +176,7 @@ def test_killed_stopped_and_run_again_equals_uninterrupted(store: Path, forked: 
         run(noisy(), store, "disturbed", on=2, emit=stop)
     assert stopped.value.exit_status == 75
     assert not forked.alive
+    monkeypatch.delenv(SLOW)
     disturbed = run(noisy(), store, "disturbed", on=2)
     assert finals(disturbed) == finals(through)
     assert (disturbed / "log.txt").read_text().count("going on after epoch") == 2
