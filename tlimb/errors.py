@@ -64,6 +64,7 @@ CODES = {
     "bad-split": "The parts of a split overlap, are empty or ask for more subjects than there are.",
     "bad-target": "The target cannot be learned, e.g. it has one class only.",
     "bad-value": "A value is not of the type that its argument takes.",
+    "early-stopping": "A search cannot stop its trials early: it has no later rounds, or stages do not monitor its metric.",
     "duplicate-clause": "A clause stands twice in a statement.",
     "duplicate-key": "A key is given twice.",
     "duplicate-name": "Two stages have the same name.",

@@ -1,5 +1,6 @@
 """Searches asked and told in rounds: the same trials whenever, wherever and however often they are asked for."""
 
+import csv
 import json
 import math
 import shutil
@@ -7,19 +8,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 
 from run.test_nextflow_engine import NEW, OLD, PARSERS, engine, needs_engine, status
+from tlimb.errors import RecipeError
 from tlimb.results.ranking import Ranking, rank
+from tlimb.results.report import write_report
+from tlimb.results.table import ranking_csv, ranking_text
 from tlimb.run import nextflow
 from tlimb.run.local import run_local
 from tlimb.run.nextflow import compile_project, find_nextflow, run_nextflow
 from tlimb.run.opening import Opened, open_recipe
 from tlimb.run.progress import Outcome
 from tlimb.run.search import Trials, ask, grown, recorded, replayed, values
+from tlimb.run.status import show
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
+from tlimb.stages.search import limit
 
 FAKE = Path(__file__).with_name("fake_objective.py")
 TRAIN = "data axial_slice(size=32x32)\ntrain resnet10 on demo.age with epochs=1\n"
@@ -221,6 +229,151 @@ def test_what_no_axis_reaches_is_computed_once(lab: Lab, tmp_path: Path) -> None
     assert len(graph.variants) == 4
 
 
+# ------------------------------------------------------------------ early stopping
+HALVING = TRAIN.replace("epochs=1", "epochs=12") + "sweep lr in 1e-5..3e-2 log\nsearch tpe(round=4, asha=2) 12\n"
+
+
+def histories(graph: StageGraph, store: Store) -> list[list[list[float]]]:
+    """Of each trial and seed the values by epoch."""
+
+    def curve(digest: str) -> list[float]:
+        rows = csv.DictReader((store.folder(digest) / "history.csv").read_text().splitlines())
+        return [float(row["val.mae"] or "nan") for row in rows]
+
+    return [[curve(run.stages["train"]) for run in variant.runs] for variant in graph.variants]
+
+
+def expected_limits(curves: list[list[list[float]]], eta: int) -> dict[int, float]:
+    """By numpy: the ceil(n / eta)-th lowest of the means over seeds of the lowest value so far."""
+    found = {}
+    for rung in (eta**power for power in range(9)):
+        reached = [seeds for seeds in curves if all(len(curve) >= rung for curve in seeds)]
+        lowest = np.array([np.mean([np.fmin.reduce(curve[:rung]) for curve in seeds]) for seeds in reached])
+        lowest = np.sort(lowest[~np.isnan(lowest)])
+        if len(lowest) >= eta:
+            found[rung] = float(f"{lowest[-(-len(lowest) // eta) - 1]:.6g}")
+    return found
+
+
+@pytest.mark.parametrize(("method", "repeat"), [("tpe(round=4, asha=2)", 1), ("random(round=3, asha=3)", 2)])
+def test_hopeless_trials_stop_by_what_earlier_rounds_have_reached(lab: Lab, tmp_path: Path, method: str, repeat: int) -> None:
+    text = HALVING.replace("tpe(round=4, asha=2)", method) + f"repeat {repeat}\n"
+    store = Store(tmp_path / "runs")
+    outcome, graph = run(lab(text), store)
+    assert outcome.failed == {}
+    search, stages = graph.search, {stage.digest: stage for stage in graph.stages}
+    assert search
+    curves, eta, size = histories(graph, store), search.asha or 0, search.round
+    for number, limits in enumerate(search.limits):
+        assert dict(limits.get("train", {})) == pytest.approx(expected_limits(curves[: number * size], eta), abs=1e-12)
+        for variant in graph.variants[number * size : (number + 1) * size]:
+            for one in variant.runs:
+                given = stages[one.stages["train"]].config["scenario"]["init_args"].get("give_up", {})
+                assert given == {epoch: value for epoch, value in limits.get("train", {}).items() if epoch < 12}
+    short = [variant.id for variant, seeds in zip(graph.variants, curves, strict=True) if any(len(curve) < 12 for curve in seeds)]
+    assert short
+    ranking = rank(graph.document(), store.root)
+    assert {row.variant for row in ranking.rows if row.stopped} == set(short)
+    ranks = [row.rank for row in ranking.rows if row.key and not row.stopped]
+    assert ranks == [*range(1, len(ranks) + 1)]
+    assert [row.rank for row in ranking.rows[len(ranks) :]] == [None] * (12 - len(ranks))
+
+
+def test_a_stopped_trial_says_so_and_never_wins(lab: Lab, tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    _, graph = run(lab(HALVING), store)
+    plan = graph.document()
+    ranking = rank(plan, store.root)
+    assert {row.variant for row in ranking.rows if row.rank} & {f"v{number}" for number in range(5, 13)}, "of later rounds, some go on"
+    row = next(row for row in ranking.rows if row.stopped)
+    document = store.results(row.digests[0])
+    note = f"stopped early at epoch {document['stopped_early']}"
+    assert row.rank is None
+    assert row.metrics["val.mae"].mean == document["metrics"]["val.mae"]
+    assert row.document()["stopped_early"] == [document["stopped_early"]]
+    assert any("were stopped early as hopeless and are not ranked" in line for line in ranking.notes)
+    assert note in ranking_text(ranking)
+    assert note in ranking_csv(ranking)
+    write_report(plan, store.root, tmp_path / "report.html", ranking)
+    assert note in (tmp_path / "report.html").read_text()
+    shown_: list[str] = []
+    show(store.root, watch=False, as_json=False, echo=shown_.append)
+    assert f"stopped at {document['stopped_early']}" in shown_[0]
+    # Even where its value is the best of all: it was trained less than the others.
+    result = store.folder(row.digests[0]) / "results.json"
+    result.write_text(json.dumps(document | {"metrics": {"val.mae": 0.1}}))
+    assert rank(plan, store.root).rows[0].variant != row.variant
+
+
+def test_a_search_that_stops_trials_goes_on_with_the_same_limits(lab: Lab, tmp_path: Path) -> None:
+    opened, whole = lab(HALVING), Store(tmp_path / "whole")
+    _, graph = run(opened, whole)
+    rest = Store(tmp_path / "rest")
+    rest.create()
+    for stage in graph.stages[:7]:  # the data, the first round and half of the second
+        shutil.copytree(whole.folder(stage.digest), rest.folder(stage.digest))
+    assert len(replayed(opened.graph(), opened.graph, rest).variants) == 8
+    _, again = run(opened, rest)
+    for found in (again, replayed(opened.graph(), opened.graph, whole)):
+        assert found.document() == graph.document()
+    assert rank(again.document(), rest.root).document() == rank(graph.document(), whole.root).document()
+    (tmp_path / "rounds").mkdir()
+    written = {"format": 1, **json.loads(json.dumps(graph.document()))}
+    (tmp_path / "rounds" / "search-2.json").write_text(json.dumps(written))
+    read = recorded(opened.graph(), opened.graph, tmp_path / "rounds")
+    assert read
+    assert [stage.digest for stage in read.stages] == [stage.digest for stage in graph.stages]
+
+
+def test_only_ranked_stages_that_an_axis_reaches_are_stopped(lab: Lab, tmp_path: Path) -> None:
+    text = """data axial_slice(size=32x32)
+pretrain resnet10 on demo.age with epochs=4
+finetune on demo.age with epochs=9
+train resnet10 on demo.age as scratch with epochs=9
+sweep finetune.lr in 1e-4..1e-2 log
+search tpe(round=2, asha=2) 8
+"""
+    _, graph = run(lab(text), Store(tmp_path / "runs"))
+    assert {stage.name for stage in graph.stages if "give_up" in stage.config.get("scenario", {}).get("init_args", {})} == {"finetune"}
+    assert [stage.name for stage in graph.stages].count("scratch") == 1
+    assert graph.search
+    assert {step for limits in graph.search.limits for step in limits} == {"finetune"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (HALVING.replace("round=4", "round=12"), "all 12 trials are asked for at once", "round=3"),
+        (HALVING.replace("round=4, ", "").replace(" 12\n", " 1\n"), "all 1 trials are asked for at once", "round=1"),
+        (HALVING.rstrip() + " by val.r2", "asha stops trials by val.r2, but 'train' monitors val.mae", 'set scenario.monitor = "val.r2"'),
+    ],
+)
+def test_what_cannot_be_stopped_early_is_told(lab: Lab, text: str, message: str, hint: str) -> None:
+    with pytest.raises(RecipeError) as told:
+        lab(text).graph()
+    (diagnostic,) = told.value.diagnostics
+    assert diagnostic.code == "early-stopping"
+    assert message in diagnostic.message
+    assert hint in diagnostic.hint
+    assert text[diagnostic.span.start : diagnostic.span.end].startswith("search tpe(")
+
+
+def test_a_search_by_another_metric_stops_by_it_where_stages_monitor_it(lab: Lab) -> None:
+    graph = lab(HALVING.rstrip() + ' by val.r2\nset scenario.monitor = "val.r2"\n').graph()
+    assert graph.search
+    assert (graph.search.asha, graph.search.limits) == (2, ({},))
+
+
+@pytest.mark.parametrize(
+    ("values", "reduction", "direction", "expected"),
+    [([3.0, 1.0], 3, "min", None), ([3.0, 1.0, 2.0], 3, "min", 1.0), ([3, 1, 2, 5], 3, "min", 2), ([0.1, 0.5, 0.3, 0.2], 2, "max", 0.3)],
+)
+def test_a_limit_is_the_value_of_the_last_that_would_go_on(
+    values: list[float], reduction: int, direction: Literal["min", "max"], expected: float | None
+) -> None:
+    assert limit(values, reduction, direction) == expected
+
+
 # ------------------------------------------------------------------ Nextflow
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -262,6 +415,18 @@ def test_both_engines_try_and_rank_the_same(
     assert [(row["rank"], row["variant"], row["settings"]) for row in its["rows"]] == [
         (row.rank, row.variant, dict(row.settings)) for row in mine.rows
     ]
+
+
+@needs_engine
+def test_both_engines_stop_the_same_trials(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Path) -> None:
+    engine(monkeypatch, NEW, "v2")
+    opened = lab(HALVING.replace("round=4, asha=2) 12", "round=3, asha=2) 6"))
+    local, flow = Store(tmp_path / "local"), Store(tmp_path / "flow")
+    _, graph = run(opened, local)
+    assert any(row.stopped for row in rank(graph.document(), local.root).rows)
+    _, other = run_by_nextflow(opened, flow)
+    assert other.document() == graph.document()
+    assert json.loads((flow.root / "s" / "results.json").read_text()) == rank(graph.document(), local.root).document()
 
 
 @needs_engine

@@ -43,6 +43,7 @@ LEAST = {
     "scenario.optimizer.lr": 0,
     "scenario.optimizer.weight_decay": 0,
     "scenario.patience": 1,
+    "search.asha": 2,
     "search.round": 1,
     "seed": 0,
     "trainer.max_epochs": 1,

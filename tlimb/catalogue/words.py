@@ -13,7 +13,15 @@ _SCHEDULE = "torch.optim.lr_scheduler"
 _ALONE = ("pretrain",)
 _BESIDE = ("semisupervise",)
 _ACROSS = ("adapt",)
-_ROUND = Parameter("round", "int", None, help="trials asked for at once; default: a quarter of all, at most 8")
+_ROUNDS = (
+    Parameter("round", "int", None, help="trials asked for at once; default: a quarter of all, at most 8; of a random search all"),
+    Parameter(
+        "asha",
+        "int",
+        None,
+        help="after 1, asha, asha², … epochs stop trials below the best 1/asha of earlier rounds (ASHA, Li et al. 2020)",
+    ),
+)
 
 WORDS = (
     *(
@@ -202,14 +210,14 @@ WORDS = (
     ),
     Component("mlflow", "logger", "lightning.pytorch.loggers.MLFlowLogger", {}, "Curves for MLflow"),
     Component("linear", "schedule", f"{_SCHEDULE}.LinearLR", {}, "Learning rate changes linearly over the first epochs"),
-    Component("random", "search", "tlimb.stages.search.drawn", {}, "Draws, uniform on each axis (on its logarithm after `log`)"),
+    Component("random", "search", "tlimb.stages.search.drawn", {}, "Draws, uniform on each axis (on its logarithm after `log`)", _ROUNDS),
     Component(
         "tpe",
         "search",
         "optuna.samplers.TPESampler",
         {},
         "Tree-structured Parzen estimator (Bergstra et al. 2011, by Optuna): draws where good trials are dense and bad ones are not",
-        parameters=(_ROUND,),
+        parameters=_ROUNDS,
     ),
     Component(
         "gp",
@@ -217,6 +225,6 @@ WORDS = (
         "optuna.samplers.GPSampler",
         {},
         "Bayesian search with a Gaussian process (by Optuna): few trials on few axes; slower to ask",
-        parameters=(_ROUND,),
+        parameters=_ROUNDS,
     ),
 )

@@ -81,14 +81,19 @@ class Comparison:
         fitting = [
             other
             for other in self.ranking.rows
-            if target and other.digests and self.from_scratch(other) and (theirs := self.target(other)) and _label(theirs) == _label(target)
+            if target
+            and other.digests
+            and not other.stopped
+            and self.from_scratch(other)
+            and (theirs := self.target(other))
+            and _label(theirs) == _label(target)
         ]
         variants = {row.variant, *row.shared}
         return next((other for other in fitting if variants & {other.variant, *other.shared}), fitting[0] if fitting else None)
 
     def transfer(self, row: Row, control: Row | None = None) -> Transfer | None:
-        """Judge a transferred row; None for a control arm, and where there is none to compare with."""
-        if not row.key or self.from_scratch(row) or not (control := control or self.control(row)):
+        """Judge a transferred row; None for a control arm, one stopped early, and where there is none to compare with."""
+        if not row.key or row.stopped or self.from_scratch(row) or not (control := control or self.control(row)):
             return None
         for part in ("test", "val"):
             key = f"{part}.{row.key.partition('.')[2]}"

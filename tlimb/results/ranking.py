@@ -53,6 +53,7 @@ class Row:
         settings: Of the variant; where variants share the row, those in which they agree.
         shared: The other variants with the very same stages: the settings in which they differ do not reach this stage.
         failures: The seeds that are missing.
+        stopped: The epochs after which a search has stopped seeds early; such a row has values, but no rank.
     """
 
     rank: int | None
@@ -69,6 +70,15 @@ class Row:
     frozen: int | None
     shared: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+    stopped: tuple[int, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What one has to know of the row: why seeds are missing, and whether it was stopped early."""
+        epochs = ", ".join(map(str, sorted(set(self.stopped))))
+        share = f"{len(self.stopped)} of {self.seeds} seeds " if 0 < len(self.stopped) < self.seeds else ""
+        stopped = (f"{share}stopped early at epoch {epochs}",) if self.stopped else ()
+        return tuple(dict.fromkeys((*(failure.reason for failure in self.failures), *stopped)))
 
     @property
     def state(self) -> str:
@@ -95,12 +105,13 @@ class Row:
             "baselines": {metric: dict(values) for metric, values in self.baselines.items()},
             "shared": list(self.shared),
             "failures": [{"stage": f.stage, "seed": f.seed, "digest": f.digest, "reason": f.reason} for f in self.failures],
+            "stopped_early": list(self.stopped),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The rows in order: ranked, then those without the metric, then those without a result."""
+    """The rows in order: ranked, then those stopped early, then those without the metric, then those without a result."""
 
     by: str
     direction: Direction
@@ -270,6 +281,7 @@ class _Pool:
             frozen=_parameters(results, "frozen"),
             shared=leaf.shared,
             failures=tuple(failures),
+            stopped=tuple(result.stopped_early for result in results if result.stopped_early is not None),
         )
 
     def _pooled(self, digests: tuple[str, ...]) -> dict[str, Estimate]:
@@ -343,7 +355,7 @@ def _known(name: str) -> bool:
 
 def _order(rows: Sequence[Row], direction: Direction) -> tuple[Row, ...]:
     sign = 1 if direction == "min" else -1
-    ranked = sorted(
+    measured = sorted(
         (row for row in rows if row.key),
         key=lambda row: (
             sign * row.metrics[row.key or ""].mean,
@@ -352,8 +364,10 @@ def _order(rows: Sequence[Row], direction: Direction) -> tuple[Row, ...]:
             natural(row.stage),
         ),
     )
+    ranked = [row for row in measured if not row.stopped]
+    stopped = [row for row in measured if row.stopped]
     others = sorted((row for row in rows if not row.key), key=lambda row: row.seeds == 0)
-    return (*(replace(row, rank=index) for index, row in enumerate(ranked, 1)), *others)
+    return (*(replace(row, rank=index) for index, row in enumerate(ranked, 1)), *stopped, *others)
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:
@@ -367,7 +381,9 @@ def _notes(rows: Sequence[Row], by: str, pooled: Sequence[str]) -> tuple[str, ..
         notes.append("Single run: one seed says nothing about the spread between seeds; `repeat 3` in the recipe does.")
     if partial := sum(row.state == "partial" for row in rows):
         notes.append(f"{partial} of {len(rows)} rows are ranked on fewer seeds than the recipe asks for.")
-    if unranked := sum(row.rank is None and row.seeds > 0 for row in rows):
+    if stopped := sum(bool(row.stopped) for row in rows):
+        notes.append(f"{stopped} of {len(rows)} rows were stopped early as hopeless and are not ranked.")
+    if unranked := sum(row.key is None and row.seeds > 0 for row in rows):
         notes.append(f"{unranked} of {len(rows)} rows have no {by} and are not ranked.")
     if failed := sum(row.seeds == 0 for row in rows):
         notes.append(f"{failed} of {len(rows)} rows have no result.")

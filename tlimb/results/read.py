@@ -33,6 +33,7 @@ class StageResult:
     monitor: str | None
     best_epoch: int | None
     epochs: int | None
+    stopped_early: int | None
     subjects: Mapping[str, Any]
     parameters: Mapping[str, int]
     baselines: Mapping[str, Mapping[str, float]]
@@ -139,6 +140,7 @@ def _stage_result(folder: Path, digest: str, document: Mapping[str, Any]) -> Sta
         monitor=document.get("monitor"),
         best_epoch=document.get("best_epoch"),
         epochs=document.get("epochs"),
+        stopped_early=document.get("stopped_early"),
         subjects=document.get("subjects") or {},
         parameters=document.get("parameters") or {},
         baselines=document.get("baselines") or {},

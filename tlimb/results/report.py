@@ -139,7 +139,8 @@ def _line(
         "seeds": row.seeds,
         "planned": row.planned,
         "state": row.state,
-        "reasons": list(dict.fromkeys(failure.reason for failure in row.failures)),
+        "reasons": row.notes,
+        "stopped": bool(row.stopped),
     }
 
 

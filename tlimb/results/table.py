@@ -33,7 +33,7 @@ def ranking_csv(ranking: Ranking) -> str:
             + [row.seeds, row.planned, row.state, row.trainable, row.frozen]
             + [row.settings.get(name) for name in settings]
             + [value for e in estimates for value in ((e.mean, e.sd, e.low, e.high) if e else (None,) * 4)]
-            + [_reasons(row)]
+            + ["; ".join(row.notes)]
         )
     return text.getvalue()
 
@@ -150,10 +150,4 @@ def _cells(ranking: Ranking) -> list[list[str]]:
 
 
 def _note(row: Row, by: str) -> str:
-    if row.failures:
-        return _reasons(row)
-    return "" if row.key else f"no {by}"
-
-
-def _reasons(row: Row) -> str:
-    return "; ".join(dict.fromkeys(failure.reason for failure in row.failures))
+    return "; ".join(row.notes) or ("" if row.key else f"no {by}")

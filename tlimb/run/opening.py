@@ -15,6 +15,7 @@ from tlimb.recipe.parse import parse
 from tlimb.recipe.tree import Argument, Freeze, Items, Recipe, Set, Sweep, Training, Value, file_source, plain
 from tlimb.run.anatomy import UnknownLayerError, parameters
 from tlimb.stages.graph import StageGraph
+from tlimb.stages.search import Limits
 from tlimb.stages.sweep import Point
 
 
@@ -42,11 +43,12 @@ class Opened:
     recipe: Recipe | None = None
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    def graph(self, trials: Sequence[Point] = ()) -> StageGraph:
+    def graph(self, trials: Sequence[Point] = (), limits: Sequence[Limits] = ()) -> StageGraph:
         """The stage graph.
 
         Args:
             trials: Of a search, the points that have been asked for; those of its first round are known without.
+            limits: Of a search that stops trials early, the limits of each round so far.
 
         Raises:
             InputError: the desugared YAML has a search whose rounds are yet to be asked for.
@@ -65,7 +67,7 @@ class Opened:
             if isinstance(statement, Training) and (written := file_source(statement)):
                 file = catalogue.weights(written.value)
                 self.datasets.weights[file.fingerprint] = file.path
-        return build(self.recipe, self.source.name, catalogue, self.datasets, self.source.overrides_from, trials)
+        return build(self.recipe, self.source.name, catalogue, self.datasets, self.source.overrides_from, trials, limits)
 
 
 def read(path: str, overrides: Sequence[str] = ()) -> Source:

@@ -22,10 +22,10 @@ from tlimb.recipe.parse import parse
 from tlimb.recipe.references import quoted
 from tlimb.recipe.tree import Training, file_source
 from tlimb.results.ranking import resolve
-from tlimb.results.read import Results, read_json, read_results
+from tlimb.results.read import Results, read_history, read_json, read_results
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
-from tlimb.stages.search import Search, drawn
+from tlimb.stages.search import Limits, Search, drawn, limit, read_limits, rungs
 from tlimb.stages.sweep import Axis, Point, rounded
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
-Rebuild = Callable[[Sequence[Point]], StageGraph]
-"""The stage graph of a recipe with the trials given."""
+Rebuild = Callable[[Sequence[Point], Sequence[Limits]], StageGraph]
+"""The stage graph of a recipe with the trials given, and the limits of their rounds where trials are stopped early."""
 
 STARTUP = 10
 """Trials after which a sampler trusts its model, if no round is over before (as in Optuna)."""
@@ -62,7 +62,9 @@ def grown(graph: StageGraph, rebuild: Rebuild, store: Path) -> StageGraph | None
     search = graph.search
     if search is None or search.complete:
         return None
-    return rebuild((*search.points, *ask(search, values(graph.document(), search, store))))
+    plan = graph.document()
+    points = (*search.points, *ask(search, values(plan, search, store)))
+    return rebuild(points, (*search.limits, limits(plan, search, store)) if search.asha else ())
 
 
 def replayed(graph: StageGraph, rebuild: Rebuild, store: Store) -> StageGraph:
@@ -78,7 +80,7 @@ def recorded(graph: StageGraph, rebuild: Rebuild, folder: Path) -> StageGraph | 
     document = read_json(rounds[max(rounds)]) if rounds else {}
     if not document or (graph.search and tuple(_points(document)) == graph.search.points):
         return None
-    return rebuild(_points(document))
+    return rebuild(_points(document), read_limits(document["search"]))
 
 
 def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: Path) -> None:
@@ -101,10 +103,10 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     text, overrides_from = _located(before, found.weights)
     recipe = parse(text).recipe
 
-    def rebuild(points: Sequence[Point]) -> StageGraph:
-        return build(recipe, before["recipe"], load_catalogue(), found, overrides_from, points)
+    def rebuild(points: Sequence[Point], limits: Sequence[Limits]) -> StageGraph:
+        return build(recipe, before["recipe"], load_catalogue(), found, overrides_from, points, limits)
 
-    old = rebuild(_points(before))
+    old = rebuild(_points(before), read_limits(before["search"]))
     if [stage.digest for stage in old.stages] != [stage["digest"] for stage in before["stages"]]:
         raise InputError("the data sets are not those that the project was compiled with", "compile the recipe again")
     new = grown(old, rebuild, results) or old
@@ -196,6 +198,39 @@ def values(plan: Mapping[str, Any], search: Search, store: Path) -> list[float |
     digests = {run["stages"][leaf] for variant in plan["variants"] for run in variant["runs"] for leaf in run["leaves"]}
     results = read_results(store, sorted(digests))
     return [_value(variant, search, results) for variant in plan["variants"]]
+
+
+def limits(plan: Mapping[str, Any], search: Search, store: Path) -> Limits:
+    """By what the trials of the next round are stopped early: for each ranked step the limits after 1, asha, asha², … epochs.
+
+    A trial counts with the best value that it had reached by an epoch, the mean over its seeds, if all of them were trained that long.
+    Nothing depends on which trial of a round ends first, so that engines agree. Arguments as of `values`.
+    """
+    assert search.asha is not None
+    trained: dict[str, dict[tuple[str, ...], None]] = {}
+    for variant in plan["variants"]:
+        for leaf in variant["runs"][0]["leaves"]:
+            trained.setdefault(leaf, {})[tuple(run["stages"][leaf] for run in variant["runs"])] = None
+    finished = read_results(store, sorted({d for steps in trained.values() for seeds in steps for d in seeds})).finished
+    found: dict[str, dict[int, float]] = {}
+    for leaf, trials in trained.items():
+        curves = [[_curve(finished[digest].folder, search) for digest in seeds] for seeds in trials if finished.keys() >= set(seeds)]
+        for epoch in rungs(search.asha, max((len(curve) for seeds in curves for curve in seeds), default=0)):
+            reached = [[curve[epoch - 1] for curve in seeds] for seeds in curves if min(map(len, seeds)) >= epoch]
+            means = [math.fsum(values) / len(values) for values in reached if not any(map(math.isnan, values))]
+            if (bound := limit(means, search.asha, search.direction)) is not None:
+                found.setdefault(leaf, {})[epoch] = rounded(bound)
+    return found
+
+
+def _curve(folder: Path, search: Search) -> list[float]:
+    """The best value of the metric of a search up to each epoch of a finished stage; NaN until there is one."""
+    history = read_history(folder)
+    name = resolve(search.metric, [column for column in history if column.startswith("val.")])
+    better, curve = (min if search.direction == "min" else max), [math.nan]
+    for value in history[name] if name else ():
+        curve.append(value if math.isnan(curve[-1]) else curve[-1] if math.isnan(value) else better(curve[-1], value))
+    return curve[1:]
 
 
 def _value(variant: Mapping[str, Any], search: Search, results: Results) -> float | None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from tlimb.recipe.tree import About, Number, Recipe, Set, plain
 from tlimb.recipe.tree import Search as Statement
@@ -12,6 +12,9 @@ from tlimb.stages.sweep import Axis, Point
 
 ROUNDS = 32
 """At most: each is a part of the workflow of a compiled project."""
+
+Limits: TypeAlias = Mapping[str, Mapping[int, float]]
+"""For ranked steps by name: after which epochs, counted from 1, a trial is stopped whose best value so far is worse than the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Search:
         axes: Of the space.
         points: Those that are known, in the order of the trials.
         steps: Kind and name of the steps whose stages differ between trials, parents first; the others are computed once.
+        asha: The reduction factor of early stopping; None where no trial is stopped.
+        limits: Of that, the limits of each round that is known: none in the first one.
         source: What a later round is asked for with: see `canonical`; and the fingerprints of the files of weights that it names.
     """
 
@@ -39,6 +44,8 @@ class Search:
     axes: tuple[Axis, ...]
     points: tuple[Point, ...]
     steps: tuple[tuple[str, str], ...]
+    asha: int | None
+    limits: tuple[Limits, ...]
     source: Mapping[str, Any]
 
     @property
@@ -61,7 +68,16 @@ class Search:
             "metric": self.metric,
             "direction": self.direction,
             "points": [list(point) for point in self.points],
+            **({} if self.asha is None else {"asha": self.asha, "limits": [_as_json(limits) for limits in self.limits]}),
         }
+
+
+def read_limits(document: Mapping[str, Any]) -> tuple[Limits, ...]:
+    """The limits of the rounds in the document of a search (the inverse of `Search.document`)."""
+    return tuple(
+        {step: {int(epoch): value for epoch, value in found.items()} for step, found in limits.items()}
+        for limits in document.get("limits", ())
+    )
 
 
 def statement(recipe: Recipe) -> Statement | None:
@@ -75,11 +91,39 @@ def size(axes: Iterable[Axis]) -> float:
 
 
 def round_size(asked: Statement, trials: int) -> int:
-    """How many trials a round has: all for a random search; else as told, or a quarter up to 8, so that there are at most `ROUNDS`."""
-    if asked.method == "random":
+    """How many trials a round has: as told, or a quarter up to 8, so that there are at most `ROUNDS`; all if nothing depends on results."""
+    told = _argument(asked, "round")
+    if asked.method == "random" and told is None and reduction(asked) is None:
         return trials
-    told = next((int(plain(argument.value)) for argument in asked.arguments if argument.key == "round"), 0)
     return min(trials, told or max(math.ceil(trials / ROUNDS), min(math.ceil(trials / 4), 8)))
+
+
+def reduction(asked: Statement) -> int | None:
+    """The reduction factor by which trials are stopped early; None where they are not."""
+    return _argument(asked, "asha")
+
+
+def rungs(reduction: int, epochs: int) -> Iterator[int]:
+    """The epochs up to the given one after which trials are compared: powers of the reduction factor."""
+    epoch = 1
+    while epoch <= epochs:
+        yield epoch
+        epoch *= reduction
+
+
+def limit(values: Sequence[float], reduction: int, direction: Literal["min", "max"]) -> float | None:
+    """The value that a trial must reach to be among the best 1/reduction of others (Li et al. 2020, Algorithm 2, of those known before).
+
+    Args:
+        values: Of the other trials.
+
+    Returns:
+        Their k-th best, k = ceil(n / reduction); None while there are fewer than `reduction`.
+    """
+    if len(values) < reduction:
+        return None
+    ordered = sorted(values, reverse=direction == "max")
+    return ordered[math.ceil(len(ordered) / reduction) - 1]
 
 
 def seed(recipe: Recipe) -> int:
@@ -108,6 +152,14 @@ def canonical(recipe: Recipe, overrides_from: int | None) -> dict[str, Any]:
     lines = [recipe.text[statement.span.start : statement.span.end] for statement in kept]
     own = sum(overrides_from is None or statement.span.start < overrides_from for statement in kept)
     return {"text": "\n".join([*lines, ""]), "overrides_from": len("\n".join([*lines[:own], ""]))}
+
+
+def _as_json(limits: Limits) -> dict[str, dict[str, float]]:
+    return {step: {str(epoch): value for epoch, value in found.items()} for step, found in limits.items()}
+
+
+def _argument(asked: Statement, key: str) -> int | None:
+    return next((int(plain(argument.value)) for argument in asked.arguments if argument.key == key), None)
 
 
 def _draw(axis: Axis, key: str) -> int | float:

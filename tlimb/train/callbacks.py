@@ -30,17 +30,19 @@ def best_file(folder: Path, epoch: int) -> Path:
 
 
 class Selection(Callback):
-    """Keeps the weights of the best epoch and ends training when patience is over.
+    """Keeps the weights of the best epoch and ends training when patience is over or the scenario gives up.
 
     Attributes:
         best: The best monitored value; NaN where none was a number.
         epoch: Its epoch, from 0.
+        stopped: The epoch, from 0, after which the scenario gave up; None where it did not.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any]) -> None:
         self.best = math.nan
         self.epoch = -1
         self.waited = 0
+        self.stopped: int | None = None
         self.saved_epoch = -1
         """The best epoch that the checkpoint on disk refers to: its weights are kept too."""
         self._folder = folder
@@ -64,7 +66,9 @@ class Selection(Callback):
                 self.keep(module.learned)
         else:
             self.waited += 1
-        if module.patience is not None and self.waited >= module.patience:
+        if self.stopped is None and module.gives_up(trainer.current_epoch + 1, self.best):
+            self.stopped = trainer.current_epoch
+        if self.stopped is not None or (module.patience is not None and self.waited >= module.patience):
             trainer.should_stop = True
 
     def keep(self, network: Network) -> None:
@@ -81,11 +85,12 @@ class Selection(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """JSON types."""
-        return {"best": self.best, "epoch": self.epoch, "waited": self.waited}
+        return {"best": self.best, "epoch": self.epoch, "waited": self.waited, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.best, self.epoch, self.waited = state_dict["best"], state_dict["epoch"], state_dict["waited"]
+        self.stopped = state_dict.get("stopped")
         self.saved_epoch = self.epoch
 
 

@@ -46,16 +46,18 @@ def fit(job: Job) -> dict[str, Any]:
     else:
         metrics["val.loss"] = trained.best
     write_atomic(job.partial / "predictions.csv", predictions_csv(network, parts))
-    best.replace(job.partial / WEIGHTS)
-    return {
+    document = {
         "metrics": metrics,
         "monitor": scenario.monitor,
         "best_epoch": trained.best_epoch + 1,
         "epochs": trained.epochs,
+        **({} if trained.stopped is None else {"stopped_early": trained.stopped + 1}),
         "subjects": module.subjects,
         "parameters": counts,
         "baselines": baselines(targets, module.volumes, scenario.monitor),
     }
+    best.replace(job.partial / WEIGHTS)  # last of all: without it the checkpoint is of no use
+    return document
 
 
 def evaluate(job: Job) -> dict[str, Any]:

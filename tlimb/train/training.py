@@ -32,6 +32,7 @@ class Trained:
         best_epoch: That of the chosen weights, from 0.
         best: Its monitored value; NaN where it is no number.
         epochs: How many there were.
+        stopped: The epoch, from 0, after which it was given up; None where it was not.
         resumed_from: The epoch that it went on from, from 0; None where it began anew.
         device: Where it was.
     """
@@ -39,6 +40,7 @@ class Trained:
     best_epoch: int
     best: float
     epochs: int
+    stopped: int | None
     resumed_from: int | None
     device: str
 
@@ -69,7 +71,7 @@ def train(job: Job, learner: Learner, *, rank: int = 0, callbacks: Sequence[Call
         selection.keep(learner.scenario.learned)
     else:
         _run(job, trainer, learner, selection)
-    return Trained(selection.epoch, selection.best, history.epochs, continuation.resumed_from, device_of(trainer))
+    return Trained(selection.epoch, selection.best, history.epochs, selection.stopped, continuation.resumed_from, device_of(trainer))
 
 
 def _run(job: Job, trainer: lightning.Trainer, learner: Learner, selection: Selection) -> None:

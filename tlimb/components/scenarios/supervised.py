@@ -41,6 +41,8 @@ class Supervised(Inference):
         layer_decay: Factor on the learning rate of each of the encoder's outermost layers, beside that of the layer after it; the heads
             have the whole rate.
         patience: Stop after that many epochs without a better monitored value; none trains all epochs.
+        give_up: {epoch: value}: stop after the validation of an epoch, counted from 1, if the best monitored value so far is worse than
+            the value named for it, or is no number. A search gives it to trials that it compares with others.
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class Supervised(Inference):
         encoder_lr: float = 1.0,
         layer_decay: float = 1.0,
         patience: int | None = None,
+        give_up: Mapping[int, float] | None = None,
     ) -> None:
         super().__init__(network, unit)
         if monitor not in (choices := metric_choices(network)):
             raise InputError(f"scenario.monitor: this stage has no '{monitor}'", did_you_mean(monitor, choices))
         if patience is not None and patience < 1:
-            raise InputError(f"scenario.patience: {patience} is none", "patience starts at 1")
+            raise InputError(f"scenario.patience is {patience}; it is from 1 on", "leave it out to train all epochs")
         for name, factor in (("encoder_lr", encoder_lr), ("layer_decay", layer_decay)):
             if not 0 < factor < math.inf:
                 raise InputError(f"scenario.{name}: {factor} is out of range", "it is above 0; freeze keeps layers as they are")
@@ -74,6 +77,7 @@ class Supervised(Inference):
         self.monitor = monitor
         self.mode = "min" if monitor == "val.loss" else METRICS[monitor.rsplit(".", 1)[-1]].direction
         self.patience = patience
+        self._give_up = _limits(give_up or {})
         self._optimizer = optimizer or _OPTIMIZER
         self._schedule = schedule
         self._factors = {"encoder_lr": float(encoder_lr), "layer_decay": float(layer_decay)}
@@ -98,6 +102,16 @@ class Supervised(Inference):
     def views(self) -> tuple[View, ...]:
         """The views of unlabelled images that the terms need."""
         return max((cast(Term, term).views for term in self.terms.values()), key=len, default=())
+
+    def gives_up(self, epoch: int, best: float) -> bool:
+        """Whether training is hopeless after an epoch.
+
+        Args:
+            epoch: Counted from 1.
+            best: The best monitored value so far; NaN where none was a number, which is worse than any.
+        """
+        limit = self._give_up.get(epoch)
+        return limit is not None and not (best <= limit if self.mode == "min" else best >= limit)
 
     def finish(self, network: Network, unlabelled: Callable[[], Any]) -> bool:
         """What is done with the chosen network when training is over.
@@ -272,3 +286,13 @@ class Supervised(Inference):
             distributed.all_reduce(sums)
             loss, rows = sums[0].float().cpu(), int(sums[1])
         return loss / max(1, rows)
+
+
+def _limits(given: Mapping[int, float]) -> dict[int, float]:
+    try:
+        limits = {int(epoch): float(value) for epoch, value in given.items()}
+    except (AttributeError, TypeError, ValueError):
+        limits = {0: math.nan}
+    if any(epoch < 1 or math.isnan(value) for epoch, value in limits.items()):
+        raise InputError(f"scenario.give_up: {given!r} is not {{epoch: value}}", "epochs count from 1, e.g. {3: 0.6}")
+    return limits
