@@ -45,10 +45,10 @@ def damage(folder: Path, digest: str, *, contents: bool = False) -> str:
         return f"its results.json is that of the stage {results.get('digest')}"
     if not (folder / SEAL).exists():  # written before there were seals
         return ""
-    document = _read_object(folder / SEAL)
-    if document is None:
+    files = (_read_object(folder / SEAL) or {}).get("files")
+    if not isinstance(files, dict):
         return f"its {SEAL} is broken"
-    for name, (size, checksum) in document["files"].items():
+    for name, (size, checksum) in files.items():
         try:
             found = (folder / name).stat().st_size
             if found != size:

@@ -150,7 +150,7 @@ def test_differing_channels_and_sizes_are_named(tmp_path: Path) -> None:
         ({"fit": "squeeze"}, "fit 'squeeze'"),
         ({"colour": "red"}, "colour 'red'"),
         ({"stack": "time"}, "stack 'time'"),
-        ({"size": [4]}, "size 4"),
+        ({"size": [4]}, "size is 4; it is"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, object], message: str) -> None:

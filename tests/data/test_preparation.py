@@ -218,10 +218,10 @@ def test_channels_must_lie_on_one_grid(tmp_path: Path) -> None:
     [
         ({"intensity": "z"}, "intensity 'z' is unknown"),
         ({"on_bad": "warn"}, "on_bad 'warn' is unknown"),
-        ({"orientation": "RAR"}, "orientation 'RAR'"),
+        ({"orientation": "RAR"}, "orientation is 'RAR'"),
         ({"spacing_mm": 0}, "spacing_mm"),
-        ({"size": [4]}, "size 4 is none"),
-        ({"size": [4, 0, 4]}, "size 4x0x4"),
+        ({"size": [4]}, "size is 4; it is 3 whole numbers"),
+        ({"size": [4, 0, 4]}, "size is 4x0x4"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"n": 0}, "n 0"),
     ],

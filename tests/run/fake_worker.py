@@ -73,7 +73,7 @@ if behaviours.get("*") == "stillborn":
     sys.exit("cannot import torch")
 if behaviours.get("*") == "hang":
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    note("start", "an import that never ends")
+    note("start", "import")
     time.sleep(60)
 say(event="ready")
 for line in sys.stdin:

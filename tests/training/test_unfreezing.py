@@ -136,9 +136,9 @@ def test_what_the_architecture_keeps_from_training_is_not_freed() -> None:
         ({"freeze": "layer3", "unfreeze": {"layer": None, "epoch": 2}}, "all frees the whole encoder"),
         ({"freeze": "layer3", "unfreeze": {"layer": "layer2", "epoch": 0}}, "counted from 1"),
         ({"freeze": "layer3", "unfreeze": {"layer": "layer2"}}, "it has layer and epoch"),
-        ({"freeze": "layer3", "unfreeze": {"layer": "layer2", "epoch": 2, "lr": -1}}, "is no learning rate"),
+        ({"freeze": "layer3", "unfreeze": {"layer": "layer2", "epoch": 2, "lr": -1}}, "is above 0"),
         ({"freeze": "layer3", "unfreeze": {"layer": "layer2", "epoch": 2}, "gradual": 1}, "exclude each other"),
-        ({"freeze": "layer3", "gradual": 0}, "gradual starts at 1"),
+        ({"freeze": "layer3", "gradual": 0}, "gradual is 0; it is a whole number"),
         ({"encoder_lr": 0}, "scenario.encoder_lr: 0 is out of range"),
     ],
 )

@@ -52,7 +52,7 @@ class Worker:
 
     def send(self, request: Mapping[str, Any], log: Path) -> None:
         """Start a stage; a process that has ended already is reported through the inbox, as always."""
-        opened = log.open("ab")
+        opened = log.open("ab", buffering=0)
         self.job = str(request["job"])
         self._close_log()
         self._log = opened
@@ -144,7 +144,6 @@ class Worker:
         with suppress(ValueError, OSError):
             if self._log:
                 self._log.write(line)
-                self._log.flush()
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ def check_common(name: str, spatial_dims: int, dropout: float, dims: Sequence[in
             f"architecture: {name} has no {spatial_dims}-dimensional form", f"it has one of {shown} dimensions; change the data"
         )
     if not 0 <= dropout < 1:
-        raise InputError(f"architecture: dropout {dropout} is none", "dropout is from 0 to below 1")
+        raise InputError(f"architecture: dropout is {dropout}; it is from 0 to below 1", "e.g. dropout=0.2")
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
@@ -26,7 +26,8 @@ def per_axis(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...
     values = (value,) * axes if isinstance(value, int) else tuple(map(int, value))
     if len(values) != axes or min(values) < 1:
         raise InputError(
-            f"architecture: {name} {shown(values)} is none for images of {axes} axes", f"write one number from 1, or {axes} of them"
+            f"architecture: {name} is {shown(values)}; for images of {axes} axes it is one whole number from 1 on, or {axes} of them",
+            f"e.g. {name}=2",
         )
     return values
 

@@ -74,7 +74,7 @@ class SoftLabels:
             InputError: the range is not two growing numbers, not a whole number of bins, or sigma is not positive.
         """
         if len(limits) != 2 or not limits[0] < limits[1]:
-            raise InputError(f"architecture: soft_range {list(limits)} is none", "write where it starts and ends, e.g. [42, 82]")
+            raise InputError(f"architecture: soft_range is {list(limits)}; it is where it starts and where it ends", "e.g. [42, 82]")
         if width <= 0 or sigma <= 0:
             raise InputError(f"architecture: soft_bin {width}, soft_sigma {sigma}", "both are greater than 0")
         bins = (limits[1] - limits[0]) / width

@@ -41,7 +41,9 @@ class SFCN(nn.Module):
         super().__init__()
         check_common("SFCN", spatial_dims, dropout)
         if len(channels) < 2 or min(channels) < 1:
-            raise InputError(f"architecture: channels {list(channels)} are none", "give at least two blocks at least 1 channel each")
+            raise InputError(
+                f"architecture: channels is {list(channels)}; it is at least two numbers from 1 on, one for each block", "e.g. [32, 64, 64]"
+            )
         self.dropout = float(dropout)
         self.feature_dim = int(channels[-1])
         self.soft_labels = None if soft_range is None else SoftLabels.of(soft_range, soft_bin, soft_sigma)

@@ -74,7 +74,7 @@ class BaseDataModule(lightning.LightningDataModule):
         one_of("intensity", intensity, INTENSITIES)
         one_of("on_bad", on_bad, ("error", "skip"))
         if len(orientation) != 3 or any(not set(pair) & set(orientation) for pair in ("LR", "PA", "IS")):
-            raise InputError(f"data: orientation {orientation!r} is none", "write one letter of each pair L/R, P/A, I/S, e.g. RAS")
+            raise InputError(f"data: orientation is {orientation!r}; it is one letter of each pair L/R, P/A, I/S", "e.g. orientation=RAS")
         if min(batch_size, unlabelled_ratio) < 1 or num_workers < 0 or (n is not None and n < 1):
             raise InputError(
                 f"data: batch_size {batch_size}, num_workers {num_workers}, n {n}, unlabelled_ratio {unlabelled_ratio}",
@@ -85,7 +85,7 @@ class BaseDataModule(lightning.LightningDataModule):
             (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else None if spacing_mm is None else tuple(map(float, spacing_mm))
         )
         if self.spacing_mm is not None and (len(self.spacing_mm) != 3 or min(self.spacing_mm) <= 0):
-            raise InputError(f"data: spacing_mm {spacing_mm} is none", "write one voxel size, or three, in mm")
+            raise InputError(f"data: spacing_mm is {spacing_mm}; it is one voxel size above 0, or three, in mm", "e.g. spacing_mm=2")
         self.intensity = intensity
         self.on_bad = on_bad
         self.batch_size = batch_size

@@ -67,8 +67,8 @@ def checked(size: Sequence[int], dims: tuple[int, ...]) -> tuple[int, ...]:
     """The size as a tuple; `InputError` unless it has as many positive numbers as `dims` allows."""
     if len(size) not in dims or min(size) < 1:
         raise InputError(
-            f"data: size {'x'.join(map(str, size))} is none",
-            f"write {' or '.join(map(str, dims))} positive numbers, e.g. {'x'.join(['96'] * dims[0])}",
+            f"data: size is {'x'.join(map(str, size))}; it is {' or '.join(map(str, dims))} whole numbers from 1 on",
+            f"e.g. size={'x'.join(['96'] * dims[0])}",
         )
     return tuple(map(int, size))
 

@@ -65,7 +65,7 @@ class TimeSeriesDataModule(BaseDataModule):
         )
         one_of("row", row, ROWS)
         if length is not None and length < 2:
-            raise InputError(f"data: length {length} is no series", "write at least 2 time points, e.g. length=100")
+            raise InputError(f"data: length is {length}; it is at least 2 time points", "e.g. length=100")
         self.length = length
         self.whole = whole
         self.row = row

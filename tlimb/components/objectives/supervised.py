@@ -49,9 +49,9 @@ class ClassificationObjective(nn.Module):
     def __init__(self, label_smoothing: float = 0.0, class_weights: str = "none") -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise InputError(f"objective: label_smoothing {label_smoothing} is none", "label_smoothing is from 0 to below 1")
+            raise InputError(f"objective: label_smoothing is {label_smoothing}; it is from 0 to below 1", "e.g. label_smoothing=0.1")
         if class_weights not in ("none", "balanced"):
-            raise InputError(f"objective: class_weights '{class_weights}' is unknown", "class_weights is none or balanced")
+            raise InputError(f"objective: class_weights is '{class_weights}'; it is none or balanced", "e.g. class_weights=balanced")
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
         self._weights: dict[str, list[float]] = {}

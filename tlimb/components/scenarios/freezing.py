@@ -126,7 +126,9 @@ def phases(
         return start, Phase(epoch, freed)
     assert gradual is not None
     if isinstance(gradual, bool) or not isinstance(gradual, int) or gradual < 1:
-        raise InputError(f"scenario.gradual: {gradual} is no number of epochs", "gradual starts at 1: one more layer in each epoch")
+        raise InputError(
+            f"scenario.gradual is {gradual}; it is a whole number of epochs from 1 on", "gradual=1 frees one more layer in each epoch"
+        )
     found = [start]
     for point in [*reversed(outermost(network)[1:]), None]:  # the first point goes with whatever is registered before it
         freed = Frozen() if point is None else found[-1].frozen.within(frozen_part(network, point))
@@ -147,11 +149,11 @@ def _read(unfreeze: Mapping[str, Any]) -> tuple[str, int]:
         raise InputError(f"scenario.unfreeze has {', '.join(unfreeze) or 'nothing'}", "it has layer and epoch, and may have lr")
     layer, epoch, lr = unfreeze["layer"], unfreeze["epoch"], unfreeze.get("lr")
     if layer is None or layer == "none":
-        raise InputError("scenario.unfreeze: 'none' is no layer", "name the first layer that trains; all frees the whole encoder")
+        raise InputError(f"scenario.unfreeze.layer is {layer}; it is the first layer that trains, or all", "all frees the whole encoder")
     if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 1:
-        raise InputError(f"scenario.unfreeze.epoch: {epoch} is no epoch", "epochs are counted from 1")
+        raise InputError(f"scenario.unfreeze.epoch is {epoch}; it is a whole number from 1 on", "epochs are counted from 1")
     if lr is not None and not (isinstance(lr, int | float) and 0 < lr < math.inf):
-        raise InputError(f"scenario.unfreeze.lr: {lr} is no learning rate", "it is above 0; leave it out for that of the optimizer")
+        raise InputError(f"scenario.unfreeze.lr is {lr}; it is above 0", "leave it out for that of the optimizer")
     return str(layer), epoch
 
 
