@@ -226,7 +226,7 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     yield mounted
     for place in reversed(places):
-        subprocess.run(["umount", str(place)], check=False)
+        subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 @pytest.mark.skipif(not shutil.which("mount"), reason="a full disk is made by mount")

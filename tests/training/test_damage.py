@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_and_with_room_the_stage_goes_on(
         run_stage(write(SHORT), disk / "out")
         assert finals(disk / "out") == finals(through)
     finally:
-        subprocess.run(["umount", str(disk)], check=False)
+        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def test_killed_in_every_attempt_it_still_goes_on(write: Write, through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
