@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -82,6 +83,16 @@ def test_a_random_search_is_known_when_it_is_planned(lab: Lab) -> None:
     assert all(1e-5 <= lr <= 1e-1 and float(f"{lr:.6g}") == lr for lr in lrs(long))
     other = lab(TRAIN + LR + "search random 4\nset seed = 1").graph()
     assert not set(lrs(other)) & set(lrs(short))
+
+
+def test_a_random_search_in_rounds_draws_the_same(lab: Lab) -> None:
+    whole, opened = lab(TRAIN + LR + "search random 9").graph(), lab(TRAIN + LR + "search random(round=4) 9")
+    graph, rounds = opened.graph(), [4]
+    while graph.search and not graph.search.complete:
+        graph = opened.graph((*graph.search.points, *ask(graph.search, [None] * len(graph.search.points))))
+        rounds.append(len(lrs(graph)))
+    assert rounds == [4, 8, 9]
+    assert [stage.digest for stage in graph.stages] == [stage.digest for stage in whole.stages]
 
 
 def test_draws_are_even_on_the_logarithm_and_reach_every_whole_number(lab: Lab) -> None:
@@ -299,6 +310,7 @@ def test_a_stopped_trial_says_so_and_never_wins(lab: Lab, tmp_path: Path) -> Non
     shown_: list[str] = []
     show(store.root, watch=False, as_json=False, echo=shown_.append)
     assert f"stopped at {document['stopped_early']}" in shown_[0]
+    assert replace(row, seeds=2, planned=2).notes == (f"1 of 2 seeds {note}",)
     # Even where its value is the best of all: it was trained less than the others.
     result = store.folder(row.digests[0]) / "results.json"
     result.write_text(json.dumps(document | {"metrics": {"val.mae": 0.1}}))
