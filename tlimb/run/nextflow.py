@@ -140,6 +140,9 @@ def run_nextflow(
     cached = tuple(stage.digest for stage in graph.stages if store.is_done(stage.digest))
     if len(cached) == len(graph.stages) and (graph.search is None or graph.search.complete):
         return _told(Outcome(cached=cached), len(graph.stages), observer)
+    for digest in {stage.digest for stage in graph.stages}.difference(cached):
+        if trouble := store.set_aside(digest):  # what is there would not be published over
+            observer(Event("retried", digest=digest, message=trouble))
     engine = find_nextflow()
     if "$" in str(project) or (graph.search and quote(str(project)) != str(project)):
         # The scripts that Nextflow puts around a task expand this character in the paths of the project and of the task; and the strict

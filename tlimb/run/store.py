@@ -178,6 +178,8 @@ def _is_locked(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks; who wants to work there is told by the stage
+        return False
     finally:
         os.close(descriptor)
     return False

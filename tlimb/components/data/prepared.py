@@ -84,8 +84,12 @@ def read_prepared(folder: Path) -> Prepared:
             header, *rows = csv.reader(file)
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: absent, so this is no prepared data set", _AGAIN) from None
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}", _AGAIN) from None
+    except (ValueError, csv.Error) as error:
         raise InputError(f"{folder}: index.csv or prepared.json is damaged ({error})", _AGAIN) from None
+    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+        raise InputError(f"{folder / 'prepared.json'}: damaged (it has no format)", _AGAIN)
     if document["format"] > FORMAT:
         raise InputError(f"{folder}: prepared by a newer TLIMB (format {document['format']})", "update TLIMB")
     try:
