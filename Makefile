@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEXTFLOW := $(VENV)/nextflow
 
-.PHONY: install demo test lint check bench docs nextflow wheel clean
+.PHONY: install demo test lint check bench docs nextflow slurm wheel clean
 
 install: $(VENV)/installed
 
@@ -24,6 +24,10 @@ $(NEXTFLOW)/installed: .ci/nextflow/pom.xml .ci/nextflow/install
 	.ci/nextflow/install $(NEXTFLOW)
 	touch $@
 
+# Slurm for the tests that need it, where one is root on Debian or Ubuntu; elsewhere they are skipped.
+slurm:
+	.ci/slurm install
+
 test: install nextflow
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -37,8 +41,10 @@ lint: install
 
 check: lint test
 
+# The workload needs the folder of the script that it is compared with: make bench PEER=FOLDER.
 bench: install
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in compile loader engine methods; do $(BIN)/python benchmarks/bench_$$script.py || exit 1; done
+	$(if $(PEER),$(BIN)/python benchmarks/bench_workload.py --peer $(PEER))
 
 docs: install
 	$(BIN)/python docs/generate.py

@@ -40,7 +40,7 @@ def floor_s(epochs: int) -> float:
             network.train()
             for _ in range(BATCHES):
                 optimizer.zero_grad()
-                torch.nn.functional.mse_loss(network(image), truth).backward()
+                torch.nn.functional.mse_loss(network(image), truth).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             network.eval()
             with torch.inference_mode():

