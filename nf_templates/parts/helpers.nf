@@ -3,6 +3,11 @@ def quoted(path) {
     return "'" + path.toString().replace("'", "'\\''") + "'"
 }
 
+// Where the unfinished work of a job lies: it outlasts the attempts.
+def unfinished(state, id) {
+    return "${state}/${id.tokenize('-').last()}"
+}
+
 // The jobs of one step, each as [id, config, result folders of the jobs it needs], once all of these are there.
 def ready(jobs, step, done) {
     def mine = jobs.filter { job -> job.step == step }

@@ -25,6 +25,7 @@ TEMPLATES = (
     "parts/helpers.nf",
     "nextflow.config.j2",
     "README.md.j2",
+    "head.sbatch.j2",
     "conf/process.config",
     "conf/engine.config",
     "conf/profiles.config",
