@@ -1,6 +1,7 @@
 """Short keys of the language and the config paths they stand for."""
 
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "tra
 """Where a dotted config path may start."""
 
 
+@cache
 def full_path(path: str) -> str:
     """The config path that a short key or a dotted path stands for; ``init_args`` levels may be written or left out."""
     path = ".".join(piece for piece in path.split(".") if piece != "init_args")
@@ -50,6 +52,7 @@ def full_path(path: str) -> str:
     return KEYS[head].path + (f".{rest}" if rest else "")
 
 
+@cache
 def applies(path: str, *, trains: bool, has_weights: bool, from_file: bool = False) -> bool:
     """Whether a stage has the setting at a full path.
 
