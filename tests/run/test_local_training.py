@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ RECIPE = """
 data axial_slice(size=24x24)
 pretrain resnet10 on demo.age with epochs=3
 """
+
+
+FIT = ("results.json", "predictions.csv", "model.safetensors", "history.csv")
+
+
+def same(folder: Path, other: Path, names: Sequence[str]) -> None:
+    for name in names:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
 def kill_workers() -> None:
@@ -47,6 +56,13 @@ def test_a_stage_whose_worker_is_killed_ends_as_if_nothing_had_happened(tmp_path
     outcome = run_local(graph, disturbed, datasets=tmp_path / "datasets.yaml", threads=1, observer=kill_once)
     assert seen.count("retried") == 1
     assert (len(outcome.done), dict(outcome.failed)) == (2, {})
-    for name in ("results.json", "predictions.csv", "model.safetensors", "history.csv"):
-        assert (disturbed.folder(digest) / name).read_bytes() == (quiet.folder(digest) / name).read_bytes(), name
+    same(disturbed.folder(digest), quiet.folder(digest), FIT)
     assert len(run_local(graph, disturbed).cached) == 2
+
+    prepared = graph.stages[0].digest
+    for file in (disturbed.folder(prepared) / "images.npy", disturbed.folder(digest) / "model.safetensors"):
+        os.truncate(file, file.stat().st_size // 2)
+    outcome = run_local(graph, disturbed, datasets=tmp_path / "datasets.yaml", threads=1)
+    assert (len(outcome.done), dict(outcome.failed)) == (2, {})
+    same(disturbed.folder(digest), quiet.folder(digest), FIT)
+    same(disturbed.folder(prepared), quiet.folder(prepared), ("images.npy", "index.csv", "prepared.json"))

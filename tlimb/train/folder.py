@@ -96,7 +96,7 @@ def publish(partial: Path, out: Path, digest: str) -> None:
         copy.rename(out)
         shutil.rmtree(partial)
     for pattern in WORKING_FILES:
-        for file in out.glob(pattern):
+        for file in filter(Path.is_file, out.glob(pattern)):
             file.unlink()
 
 

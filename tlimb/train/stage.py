@@ -108,7 +108,7 @@ def _told_if_full(partial: Path) -> Iterator[None]:
         yield
     except Exception as error:
         full = cannot_write(partial, error)
-        for file in partial.glob(".*"):
+        for file in filter(Path.is_file, partial.glob(".*")):
             file.unlink()
         if full is None:
             raise
