@@ -1,5 +1,6 @@
 """Compiled projects on a Slurm of two emulated nodes: what the jobs ask for, and that no fault of the cluster costs a result."""
 
+import getpass
 import json
 import os
 import shutil
@@ -132,6 +133,41 @@ def test_the_run_itself_is_a_job_and_short_jobs_of_a_sweep_go_as_arrays(slurm: C
     subprocess.run(command, cwd=project, env=environment, capture_output=True, check=True)
     assert set(Store(tmp_path / "runs").states(stages).values()) == {"done"}
     assert [options for options in asked(tmp_path)["TRAIN"] if "--array 0-5" in options]
+
+
+SLOW_TO_SAVE = """#!{python}
+import fcntl, pathlib, signal, sys, time
+state = pathlib.Path(sys.argv[sys.argv.index("--state") + 1])
+state.mkdir(parents=True, exist_ok=True)
+if (state / "saved").exists():
+    pathlib.Path(sys.argv[sys.argv.index("--out") + 1]).mkdir()
+    sys.exit()
+lock = open(state / "lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+(state / "begun").touch()
+while not asked:
+    time.sleep(0.05)
+time.sleep(2)
+(state / "saved").touch()
+sys.exit(75)
+"""
+
+
+@needs_engine
+def test_a_cancelled_job_has_time_to_save(slurm: Callable[..., str], tmp_path: Path, fake: Path) -> None:
+    data = stage("prepare", "ukb")
+    (fake / "tlimb").write_text(SLOW_TO_SAVE.format(python=sys.executable))
+    saved = tmp_path / "runs" / ".partial" / data.digest
+    with start(write_project(files(graph(data)), tmp_path / "project"), tmp_path, tlimb=fake) as process:
+        try:
+            wait(lambda: (saved / "begun").exists(), process)
+            slurm("scancel", "--user", getpass.getuser())
+            wait(lambda: f"Process `PREPARE (ukb-{data.digest})` terminated" in (tmp_path / ".nextflow.log").read_text(), process)
+            assert (saved / "saved").exists()
+        finally:
+            process.kill()
 
 
 def metrics(store: Path) -> Mapping[str, Mapping[str, float]]:
