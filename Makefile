@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 NEXTFLOW := $(VENV)/nextflow
 
+# Without bytecode every process compiles what it imports anew, which for torch takes longer than a small stage.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test lint check bench docs nextflow slurm wheel clean
 
 install: $(VENV)/installed

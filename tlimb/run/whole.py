@@ -21,8 +21,8 @@ Echo = Callable[[str], Any]
 
 
 def plan_document(graph: StageGraph, root: Path) -> dict[str, Any]:
-    """The plan with the states in a store and the parameter counts."""
-    return graph.document(dict(Store(root).states(graph)), parameters(graph, store=Store(root)))
+    """The plan with the states in a store and the parameter counts that are known: those of finished stages stand in their results."""
+    return graph.document(dict(Store(root).states(graph)), parameters(graph, store=Store(root), ask=False))
 
 
 def write_results(plan: dict[str, Any], store: Path, out: Path) -> str:
