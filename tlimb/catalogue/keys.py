@@ -41,6 +41,21 @@ KEYS = {key.word: key for key in _KEYS}
 SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "trainer", "split", "seed", "weights")
 """Where a dotted config path may start."""
 
+KIND_AT = {
+    "architecture": "architecture",
+    "objective": "objective",
+    "scenario": "method",
+    "scenario.optimizer": "optimizer",
+    "scenario.schedule": "schedule",
+    "trainer.logger": "logger",
+}
+"""Paths whose value is itself a component, and the kind its word is looked up in."""
+
+
+def kind_at(path: str) -> str | None:
+    """The kind of component that stands at a path; None where none does."""
+    return KIND_AT.get(path, "auxiliary" if path.startswith("auxiliaries.") and path.count(".") == 1 else None)
+
 
 @cache
 def full_path(path: str) -> str:

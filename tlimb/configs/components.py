@@ -3,25 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tlimb.catalogue.keys import kind_at
 from tlimb.catalogue.registry import Catalogue
 from tlimb.recipe.tree import Component, Value, plain
 
 ComponentConfig = dict[str, Any]
-
-KIND_AT = {
-    "architecture": "architecture",
-    "objective": "objective",
-    "scenario": "method",
-    "scenario.optimizer": "optimizer",
-    "scenario.schedule": "schedule",
-    "trainer.logger": "logger",
-}
-"""Paths whose value is itself a component, and the kind its word is looked up in."""
-
-
-def kind_at(path: str) -> str | None:
-    """The kind of component that stands at a path; None where none does."""
-    return KIND_AT.get(path, "auxiliary" if path.startswith("auxiliaries.") and path.count(".") == 1 else None)
 
 
 def instantiate(catalogue: Catalogue, kind: str, component: Component) -> ComponentConfig:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
-from tlimb.catalogue.keys import KEYS, SECTIONS, applies, full_path
+from tlimb.catalogue.keys import KEYS, KIND_AT, SECTIONS, applies, full_path, kind_at
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import metric_names, split_metric
 from tlimb.catalogue.registry import Catalogue, nearest
@@ -44,18 +44,9 @@ from tlimb.recipe.tree import (
 NARROW = 1e-3
 """A range whose ends differ by less, relative to their size, has too few different values of six digits."""
 ABOUT = ("title", "author", "license", "doi", "description")
-COMPONENT_PATHS = {
-    "architecture": "architecture",
-    "objective": "objective",
-    "scenario": "method",
-    "scenario.optimizer": "optimizer",
-    "scenario.schedule": "schedule",
-    "trainer.logger": "logger",
-}
-"""Paths whose value is a component, and the kind of its word."""
 Labels = Literal["all", "any", "none"]
 """Whether data sets of a clause must, may or must not name a label."""
-_PATHS = {kind: path for path, kind in COMPONENT_PATHS.items()} | {"data": "data"}
+_PATHS = {kind: path for path, kind in KIND_AT.items()} | {"data": "data"}
 
 
 def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
@@ -531,8 +522,7 @@ class _Checker:
                 continue  # it needs the unlabelled data of a statement with `via`; a scenario of one's own does not
             result = self._field(target, self._classes(statement))
             if isinstance(result, str):
-                is_term = target.startswith("auxiliaries.") and target.count(".") == 1
-                kind = "auxiliary" if is_term else COMPONENT_PATHS.get(target)
+                kind = kind_at(target)
                 if value is not None and kind is not None:
                     if isinstance(value, Component | Text):
                         self._component(kind, value if isinstance(value, Component) else Component(value.value, (), value.span, value.span))
@@ -593,7 +583,7 @@ class _Checker:
         if head == "auxiliaries":
             return self._auxiliary_field(path, classes)
         if not section:
-            return "" if path in COMPONENT_PATHS else list(fields(self.catalogue, classes, path) or {})
+            return "" if path in KIND_AT else list(fields(self.catalogue, classes, path) or {})
         if head == "objective" or (head in ("architecture", "scenario") and head not in classes):
             return ""
         if section.count(".") > 1 or (section.count(".") == 1 and section.split(".")[1] not in NESTED):
