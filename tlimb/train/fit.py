@@ -4,7 +4,6 @@ from typing import Any
 
 import lightning
 
-from tlimb.components.contracts import AdaptingEncoder
 from tlimb.components.scenarios import Inference
 from tlimb.components.scenarios.evaluation import Units
 from tlimb.errors import InputError
@@ -14,11 +13,9 @@ from tlimb.train.config import arguments_of, device_count, heads_of
 from tlimb.train.devices import train_on_devices
 from tlimb.train.folder import write_atomic
 from tlimb.train.job import Job
-from tlimb.train.network import WEIGHTS, build_network, fill_architecture, read_weights, save_network
+from tlimb.train.network import WEIGHTS, build_network, fill_architecture, fill_encoder, load_heads, read_weights, save_network
 from tlimb.train.results import baselines, parameter_counts, predictions_csv
 from tlimb.train.training import device_of, further_loggers, make_trainer, train
-
-_ENCODER = "encoder."
 
 
 def fit(job: Job) -> dict[str, Any]:
@@ -73,14 +70,8 @@ def evaluate(job: Job) -> dict[str, Any]:
     module = connected(job, targets)
     architecture = fill_architecture(_for_any_size(description["architecture"]), facts(module))
     network = build_network(architecture, heads_of(targets), {}, config["seed"])
-    kept = {key: tensor for key, tensor in tensors.items() if not key.startswith("heads.") or key.split(".")[1] in network.heads}
-    encoder = network.get_submodule("encoder")
-    if isinstance(encoder, AdaptingEncoder):
-        # Made for one size of images, which may be another one here.
-        own, notes = encoder.adapt_state({key.removeprefix(_ENCODER): value for key, value in kept.items() if key.startswith(_ENCODER)})
-        kept = {key: value for key, value in kept.items() if not key.startswith(_ENCODER)} | {_ENCODER + key: own[key] for key in own}
-        print(*notes, sep="\n", end="\n" if notes else "")
-    network.load_state_dict(kept)
+    fill_encoder(network, tensors, name)
+    load_heads(network, tensors, list(network.heads), name)
     trainer = make_trainer(job, logger=further_loggers(job))
     units, metrics = _tested(trainer, Inference(network, module.unit), "test", module.test_dataloader())
     job.notes["device"] = device_of(trainer)

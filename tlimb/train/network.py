@@ -124,8 +124,8 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return description, tensors
 
 
-def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str, absent: Collection[str] = ()) -> None:
-    """Start the encoder from a parent's weights; heads stay as they are.
+def fill_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str, absent: Collection[str] = ()) -> None:
+    """Give the encoder a parent's weights, adapted where it can (another size of images); heads stay as they are.
 
     Args:
         network: Whose encoder it is.
@@ -135,7 +135,6 @@ def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: 
 
     Raises:
         InputError: a tensor is missing, left over, or of another shape.
-        TlimbError: nothing was changed.
     """
     encoder = network.get_submodule("encoder")
     found = match(encoder, {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")})
@@ -146,9 +145,19 @@ def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: 
             f"the weights of {source} do not fit this encoder ({found.share:.0%} of it match): {found.problems()}",
             "use the same architecture with the same arguments and channels as the stage that made the weights",
         )
-    own = encoder.state_dict()
-    before = {name: tensor.clone() for name, tensor in own.items()}
-    encoder.load_state_dict({**own, **found.tensors})
+    encoder.load_state_dict({**encoder.state_dict(), **found.tensors})
+
+
+def load_encoder(network: Network, tensors: Mapping[str, torch.Tensor], source: str, absent: Collection[str] = ()) -> None:
+    """Start the encoder from a parent's weights: `fill_encoder`, and a look whether it made a difference.
+
+    Raises:
+        InputError: a tensor is missing, left over, or of another shape.
+        TlimbError: nothing was changed.
+    """
+    encoder = network.get_submodule("encoder")
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    fill_encoder(network, tensors, source, absent)
     if all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items()):
         raise TlimbError(f"loading the weights of {source} changed nothing", "these are the random weights that the encoder starts from")
 
