@@ -108,6 +108,9 @@ set_option: Decorator = click.option("--set", "overrides", multiple=True, metava
 store_option: Decorator = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Where results lie (default: runs/ beside the recipe)."
 )
+pack_option: Decorator = click.option(
+    "--pack", type=click.IntRange(1), help="Stages that share a task of Nextflow (default: short ones, where their lengths are known)."
+)
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
 
@@ -330,14 +333,17 @@ def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out:
 @main.command("compile", **_example("tlimb compile brain-age.tlr -o brain-age-nf && nextflow run brain-age-nf"))
 @recipe_argument
 @click.option("-o", "out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the Nextflow project.")
+@pack_option
 @datasets_option
 @set_option
-def compile_(recipe: str, out: Path, datasets: Path | None, overrides: tuple[str, ...]) -> None:
+def compile_(recipe: str, out: Path, pack: int | None, datasets: Path | None, overrides: tuple[str, ...]) -> None:
     """Write a Nextflow project that runs by `nextflow run DIR`."""
+    from tlimb.emit.nextflow import Options
+    from tlimb.emit.packs import sizes
     from tlimb.run.nextflow import compile_project
 
     opened, stages = _open(recipe, datasets, overrides)
-    compile_project(stages, opened.datasets, out)
+    compile_project(stages, opened.datasets, out, Options(pack=sizes(stages, {}, pack)))
     click.echo(f"wrote {out}: {_count(len(stages.stages), 'stage')}; run it with: nextflow run {out}", err=True)
 
 
@@ -349,6 +355,7 @@ def compile_(recipe: str, out: Path, datasets: Path | None, overrides: tuple[str
 @store_option
 @click.option("--jobs", type=click.IntRange(1), help="Stages at a time (default: as many as cores or GPUs allow).")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage (default: the cores, divided by the jobs).")
+@pack_option
 @datasets_option
 @set_option
 def run(
@@ -358,6 +365,7 @@ def run(
     store: Path | None,
     jobs: int | None,
     threads: int | None,
+    pack: int | None,
     datasets: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -370,7 +378,16 @@ def run(
     from tlimb.run.whole import run_recipe
 
     outcome = run_recipe(
-        stages, place, opened.datasets, opened.graph, engine=engine, profile=profile, jobs=jobs, threads=threads, echo=click.echo
+        stages,
+        place,
+        opened.datasets,
+        opened.graph,
+        engine=engine,
+        profile=profile,
+        jobs=jobs,
+        threads=threads,
+        pack=pack,
+        echo=click.echo,
     )
     click.get_current_context().exit(outcome)
 
@@ -468,24 +485,45 @@ def stage() -> None:
 
 
 @stage.command("run", **_example("tlimb stage run finetune.yaml --out out --parent pretrain --set trainer.max_epochs=2"))
-@click.argument("config", metavar="STAGE.yaml", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The result folder to make.")
+@click.argument("configs", metavar="STAGE.yaml…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The result folder to make.")
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="Of several stages: the folder that gets one for each.")
 @click.option("--parent", "parents", type=click.Path(path_type=Path), multiple=True, help="Result folder of a stage it needs; repeatable.")
 @click.option("--datasets", type=click.Path(path_type=Path), help="The datasets.yaml to use.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
-@click.option("--state", type=click.Path(path_type=Path), help="Where unfinished work is kept, so that a retry goes on from it.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Where unfinished work is kept, so that a retry goes on from it; with --into a folder for each stage lies in it.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="With --into: stages at a time.")
 @set_option
 def stage_run(
-    config: Path,
-    out: Path,
+    configs: tuple[Path, ...],
+    out: Path | None,
+    into: Path | None,
     parents: tuple[Path, ...],
     datasets: Path | None,
     threads: int | None,
     state: Path | None,
+    jobs: int,
     overrides: tuple[str, ...],
 ) -> None:
-    """Run one stage: what every worker and every Nextflow task calls."""
-    arguments = [sys.executable, "-m", "tlimb.train", "stage", str(config), "--out", str(out)]
+    """Run a stage, or several in one process: what every Nextflow task calls."""
+    if (out is None) == (into is None):
+        raise InputError("give either --out or --into", "--out DIR is the result folder of one stage; --into DIR gets a folder for each")
+    from tlimb.run.pack import run_pack, taken
+
+    if into is not None:
+        if overrides:
+            raise InputError("--set changes one stage, and goes with --out", "run that stage alone")
+        status = run_pack(configs, into, parents=parents, datasets=datasets, threads=threads, state=state, jobs=jobs)
+        click.get_current_context().exit(status)
+    if len(configs) > 1:
+        raise InputError(f"--out is for one stage, not for {len(configs)}", "give --into DIR")
+    if not overrides and taken(configs[0], Path(str(out)), state):
+        return
+    arguments = [sys.executable, "-m", "tlimb.train", "stage", str(configs[0]), "--out", str(out)]
     for option, values in (("--parent", parents), ("--set", overrides)):
         for value in values:
             arguments += [option, str(value)]

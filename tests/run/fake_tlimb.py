@@ -1,6 +1,7 @@
 """A `tlimb` command for tests of compiled projects: it takes the real arguments, checks what it is given and trains nothing.
 
-FAKE_TLIMB holds a JSON object, stage name to what the stage does: "fail", "stop once" (exit 75 and go on when tried again) or "slow".
+FAKE_TLIMB holds a JSON object, stage name (or "NAME LR" for one of a sweep) to what the stage does: "fail", "stop once" (exit 75 and go on
+when tried again), "slow", or "crash" (the whole task dies). FAKE_JOURNAL names a file that gets a line per task: the stages it computed.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -15,8 +17,10 @@ import yaml
 parser = argparse.ArgumentParser()
 commands = parser.add_subparsers(dest="command", required=True)
 stage = commands.add_parser("stage").add_subparsers(required=True).add_parser("run")
-stage.add_argument("config", type=Path)
-stage.add_argument("--out", type=Path, required=True)
+stage.add_argument("configs", type=Path, nargs="+")
+where = stage.add_mutually_exclusive_group(required=True)
+where.add_argument("--out", type=Path)
+where.add_argument("--into", type=Path)
 stage.add_argument("--parent", type=Path, action="append", default=[])
 stage.add_argument("--datasets", type=Path, required=True)
 stage.add_argument("--threads", type=int, required=True)
@@ -27,6 +31,34 @@ rank.add_argument("--store", type=Path, required=True)
 rank.add_argument("--out", type=Path, required=True)
 arguments = parser.parse_args()
 
+
+def compute(file: Path, out: Path, state: Path, given: Collection[str]) -> None:
+    """One stage; SystemExit where it fails or is stopped."""
+    config = yaml.safe_load(file.read_text())
+    wanted = {parent["digest"] for parent in config["parents"]}
+    if not wanted <= set(given):
+        sys.exit(f"wanted {wanted}, given {given}")
+    state.mkdir(parents=True, exist_ok=True)
+    lr = config.get("scenario", {}).get("init_args", {}).get("optimizer", {}).get("init_args", {}).get("lr")
+    behaviours = json.loads(os.environ.get("FAKE_TLIMB", "{}"))
+    behaviour = behaviours.get(f"{config['name']} {lr}", behaviours.get(config["name"]))
+    if behaviour == "crash":
+        sys.exit(127)
+    if behaviour == "fail":
+        sys.exit("no participant has a label")
+    if behaviour == "stop once" and not (state / "last.ckpt").exists():
+        (state / "last.ckpt").touch()
+        sys.exit(75)
+    with (state / "events.jsonl").open("a") as events:
+        events.write(json.dumps({"event": "started"}) + "\n")
+        events.write(json.dumps({"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"val.auroc": 0.5}}) + "\n")
+    if behaviour == "slow":
+        time.sleep(60)
+    out.mkdir(parents=True)
+    document = {"format": 1, "digest": config["digest"], "metrics": {"val.auroc": 0.75}, "threads": arguments.threads}
+    (out / "results.json").write_text(json.dumps(document))
+
+
 if arguments.command == "rank":
     plan = json.loads(arguments.plan.read_text())
     finished = {json.loads(file.read_text())["digest"] for file in arguments.store.glob("*/results.json")}
@@ -36,24 +68,26 @@ if arguments.command == "rank":
     (arguments.out / "report.html").write_text("")
     sys.exit()
 
-config = yaml.safe_load(arguments.config.read_text())
-wanted = sorted(parent["digest"] for parent in config["parents"])
-given = sorted(json.loads((parent / "results.json").read_text())["digest"] for parent in arguments.parent)
-if wanted != given:
-    sys.exit(f"wanted {wanted}, given {given}")
 if not arguments.datasets.is_file():
     sys.exit(f"no {arguments.datasets}")
-arguments.state.mkdir(parents=True, exist_ok=True)
-behaviour = json.loads(os.environ.get("FAKE_TLIMB", "{}")).get(config["name"])
-if behaviour == "fail":
-    sys.exit("no participant has a label")
-if behaviour == "stop once" and not (arguments.state / "last.ckpt").exists():
-    (arguments.state / "last.ckpt").touch()
-    sys.exit(75)
-with (arguments.state / "events.jsonl").open("a") as events:
-    events.write(json.dumps({"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"val.auroc": 0.5}}) + "\n")
-if behaviour == "slow":
-    time.sleep(60)
-arguments.out.mkdir()
-document = {"format": 1, "digest": config["digest"], "metrics": {"val.auroc": 0.75}, "threads": arguments.threads}
-(arguments.out / "results.json").write_text(json.dumps(document))
+given = [json.loads((parent / "results.json").read_text())["digest"] for parent in arguments.parent]
+needed = {parent["digest"] for file in arguments.configs for parent in yaml.safe_load(file.read_text())["parents"]}
+if needed != set(given):
+    sys.exit(f"needed {needed}, given {given}")
+if "FAKE_JOURNAL" in os.environ:
+    with open(os.environ["FAKE_JOURNAL"], "a") as journal:
+        journal.write(" ".join(file.stem for file in arguments.configs) + "\n")
+if arguments.out:
+    (config,) = arguments.configs
+    compute(config, arguments.out, arguments.state, given)
+    sys.exit()
+failed = False
+for config in arguments.configs:
+    try:
+        compute(config, arguments.into / config.stem, arguments.state / config.stem.rpartition("-")[2], given)
+    except SystemExit as end:
+        if end.code in (75, 127):
+            raise
+        print(end, file=sys.stderr)
+        failed = True
+sys.exit(int(failed))

@@ -78,7 +78,7 @@ if behaviours.get("*") == "hang":
 say(event="ready")
 for line in sys.stdin:
     request = json.loads(line)
-    with workplace(Path(request["out"]), None, request["job"]) as partial:
+    with workplace(Path(request["out"]), Path(request["state"]), request["job"]) as partial:
         if partial is None:
             say(job=request["job"], event="finished", metrics={})
             continue

@@ -297,7 +297,16 @@ def test_a_failed_stage_is_named_before_its_message(journal: Path, store: Store,
     monkeypatch.setattr(whole, "plan_document", lambda graph, root: {})
     monkeypatch.setattr(whole, "write_results", lambda plan, root, home: "ranking")
     status = run_recipe(
-        diamond(), store, Datasets({}, ()), lambda *_: diamond(), engine="local", profile="standard", jobs=1, threads=1, echo=said.append
+        diamond(),
+        store,
+        Datasets({}, ()),
+        lambda *_: diamond(),
+        engine="local",
+        profile="standard",
+        jobs=1,
+        threads=1,
+        pack=None,
+        echo=said.append,
     )
     assert status == 1
     log = store.partial(DIGESTS["pretrain"]) / "log.txt"

@@ -14,7 +14,7 @@ import pytest
 from emit.small_graphs import graph, stage, sweep
 
 from tlimb.assets import asset
-from tlimb.emit.nextflow import TEMPLATES, emit
+from tlimb.emit.nextflow import TEMPLATES, Options, emit
 from tlimb.errors import InputError, TlimbError
 from tlimb.run import nextflow
 from tlimb.run.nextflow import find_nextflow, run_nextflow, write_project
@@ -58,9 +58,9 @@ def engine(monkeypatch: pytest.MonkeyPatch, version: str, parser: str = "v1") ->
     monkeypatch.setenv("NXF_SYNTAX_PARSER", parser)
 
 
-def files(stages: StageGraph) -> Mapping[str, str]:
+def files(stages: StageGraph, options: Options | None = None) -> Mapping[str, str]:
     templates = {name: asset("nf_templates", *name.split("/")).read_text(encoding="utf-8") for name in TEMPLATES}
-    return emit(stages, datasets_yaml="ukb: {format: demo}\n", templates=templates)
+    return emit(stages, datasets_yaml="ukb: {format: demo}\n", templates=templates, options=options)
 
 
 def status(trace: Path) -> dict[str, str]:

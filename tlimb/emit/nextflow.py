@@ -4,10 +4,11 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -15,6 +16,8 @@ import jinja2
 import yaml
 
 from tlimb import __version__
+from tlimb.emit.lengths import ways
+from tlimb.emit.packs import StepKey, packs, step_of
 from tlimb.emit.width import width
 from tlimb.stages.graph import Stage, StageGraph
 
@@ -22,7 +25,9 @@ TEMPLATES = (
     "main.nf.j2",
     "round.nf.j2",
     "parts/step.nf",
+    "parts/pack.nf",
     "parts/helpers.nf",
+    "parts/tasks.nf",
     "nextflow.config.j2",
     "README.md.j2",
     "head.sbatch.j2",
@@ -31,25 +36,52 @@ TEMPLATES = (
     "conf/profiles.config",
 )
 SEARCH_FORMAT = 1
+HOURS = 24
+"""The time limit of a training task, as the label says."""
+SLACK = 4
+"""A task may take so many times what is expected of it."""
 LABELS = {"prepare": "process_medium", "weights": "process_medium", "fit": "process_gpu", "evaluate": "process_gpu"}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a project's defaults are: GPUs of a training job, and the image of the container profiles."""
+    """How a project is made.
+
+    Attributes:
+        gpus: Of a training job.
+        container: The image of the container profiles.
+        pack: How many stages of a step share a task, for those where it is more than one.
+        lengths: Seconds that each stage is expected to take, by digest, or none where they are not known.
+    """
 
     gpus: int = 1
     container: str = f"ghcr.io/tlimb/tlimb:{__version__}"
+    pack: Mapping[StepKey, int] = field(default_factory=dict)
+    lengths: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the recipe: its name in jobs.csv, its process, and the channel of the results that its jobs wait for."""
+    """A step of the recipe.
+
+    Attributes:
+        name: In jobs.csv.
+        process: Of its jobs.
+        label: Of its process.
+        done: The channel of the results that its jobs wait for.
+        packed: Whether some of its jobs share a task, which then is of a process of its own.
+    """
 
     name: str
     process: str
     label: str
     done: str
+    packed: bool
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The channels of its own results."""
+        return (f"{self.process}.out", f"unpacked({self.process}_PACK.out)") if self.packed else (f"{self.process}.out",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +117,8 @@ def emit(
     rounds = _rounds(graph)
     names = _names(list(dict.fromkeys((*keys.values(), *searched))), ("RANK", "ASK", "ROUND", *(round_.name for round_ in rounds)))
     ids = {stage.digest: job_id(stage) for stage in graph.stages}
-    steps = _steps(graph, keys, names)
+    together = packs(graph, options.pack)
+    steps = _steps(graph, keys, names, options.pack)
     plan = json.dumps(graph.document(), ensure_ascii=False) + "\n"
 
     environment = jinja2.Environment(
@@ -104,12 +137,13 @@ def emit(
         "steps": steps,
         "search": graph.search,
         "rounds": rounds,
-        "searched": _searched(searched, names),
+        "searched": _searched(searched, names, options.pack),
         "everything": _mixed(steps),
         "ranked": _mixed([step for step in steps if step.label != LABELS["prepare"]]) + ".map { _id, folder -> folder }",
+        "packed": bool(options.pack),
         "width": width(graph),
         "gpus": options.gpus,
-        "several": _several(graph, keys, names),
+        "selectors": _selectors(graph, keys, names, options, together),
         "container": options.container,
         "code": code,
         "variants": len(graph.variants),
@@ -119,10 +153,13 @@ def emit(
     files = {name.removesuffix(".j2"): environment.get_template(name).render(facts) for name in TEMPLATES if name.endswith(".j2")}
     if rounds:
         words = {f"{kind} {name}": names[kind, name].lower() for kind, name in searched}
-        files["search.json"] = json.dumps(search_document(graph, words), ensure_ascii=False) + "\n"
+        sizes = {words[" ".join(key)]: size for key, size in options.pack.items() if key in searched}
+        files["search.json"] = json.dumps(search_document(graph, words, sizes), ensure_ascii=False) + "\n"
     else:
         del files["round.nf"]
-    files["jobs.csv"] = table(graph.stages, {digest: names[key].lower() for digest, key in keys.items()}, ids)
+    order = ways(graph, options.lengths)
+    longest = sorted(graph.stages, key=lambda stage: -order[stage.digest])
+    files["jobs.csv"] = table(longest, {digest: names[key].lower() for digest, key in keys.items()}, ids, together)
     files["plan.json"] = plan
     files |= {f"code/{name}": text for name, text in (code or {}).items()}
     files["datasets.yaml"] = datasets_yaml
@@ -190,12 +227,7 @@ def job_id(stage: Stage) -> str:
     return f"{_safe(stage.name)}-{stage.digest}"
 
 
-def step_of(stage: Stage) -> tuple[str, str]:
-    """What makes stages tasks of one process: the step's name; preparing is one step for all data sets, so is reading weights."""
-    return (stage.kind, stage.kind) if stage.kind in ("prepare", "weights") else (stage.kind, stage.name)
-
-
-def _names(keys: list[tuple[str, str]], reserved: tuple[str, ...]) -> dict[tuple[str, str], str]:
+def _names(keys: list[StepKey], reserved: tuple[str, ...]) -> dict[StepKey, str]:
     """A process name for each step: letters, digits and _, unique whatever the case, none of those reserved."""
     taken = set(reserved)
     names = {}
@@ -203,36 +235,46 @@ def _names(keys: list[tuple[str, str]], reserved: tuple[str, ...]) -> dict[tuple
         stem = _safe(key[1]).upper()
         stem = stem if stem[0].isalpha() else f"STEP_{stem}"
         name, count = stem, 1
-        while name in taken:
+        while not taken.isdisjoint((name, f"{name}_PACK")):
             count += 1
             name = f"{stem}_{count}"
-        taken.add(name)
+        taken |= {name, f"{name}_PACK"}
         names[key] = name
     return names
 
 
-def search_document(graph: StageGraph, words: Mapping[str, str]) -> dict[str, Any]:
+def search_document(graph: StageGraph, words: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, Any]:
     """What a round of a search is asked for with: recipe, trials and stages so far; no titles, which must change no later round.
 
     Args:
-        words: kind and name of a step that differs between trials, and what jobs.csv calls it.
+        graph: As far as it is known.
+        words: Kind and name of a step that differs between trials, and what jobs.csv calls it.
+        sizes: How many of its jobs share a task, by that word.
     """
     assert graph.search
     document = graph.document()
     stages = [{**stage, "config": {k: v for k, v in stage["config"].items() if k != "about"}} for stage in document["stages"]]
     kept = {key: document[key] for key in ("recipe", "variants", "search")}
-    return {"format": SEARCH_FORMAT, **kept, **graph.search.source, "steps": dict(words), "stages": stages}
+    packed = {"pack": dict(sizes)} if sizes else {}
+    return {"format": SEARCH_FORMAT, **kept, **graph.search.source, "steps": dict(words), **packed, "stages": stages}
 
 
-def table(stages: Iterable[Stage], words: Mapping[str, str], ids: Mapping[str, str]) -> str:
-    """jobs.csv: id, step, config and the blank-separated ids of the jobs that it waits for; words and ids are by digest."""
+def table(stages: Iterable[Stage], words: Mapping[str, str], ids: Mapping[str, str], together: Mapping[str, str]) -> str:
+    """jobs.csv: id, step, config, the blank-separated ids of the jobs that it waits for, and the pack that it is in, if any.
+
+    Args:
+        stages: A line each.
+        words: Step by digest.
+        ids: Id by digest.
+        together: Pack by digest.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["id", "step", "config", "needs"])
+    rows.writerow(["id", "step", "config", "needs", "pack"])
     for stage in stages:
         id_ = ids[stage.digest]
         needs = " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))
-        rows.writerow([id_, words[stage.digest], f"configs/{id_}.yaml", needs])
+        rows.writerow([id_, words[stage.digest], f"configs/{id_}.yaml", needs, together.get(stage.digest, "")])
     return text.getvalue()
 
 
@@ -246,44 +288,60 @@ def _rounds(graph: StageGraph) -> list[Round]:
     return rounds
 
 
-def _searched(searched: Iterable[tuple[str, str]], names: Mapping[tuple[str, str], str]) -> list[Step]:
+def _searched(searched: Iterable[StepKey], names: Mapping[StepKey, str], pack: Mapping[StepKey, int]) -> list[Step]:
     """The steps of a round, each after those whose results it can use; a job of an earlier round may be needed too."""
     steps: list[Step] = []
     for key in searched:
-        done = ", ".join(f"{step.process}.out" for step in steps)
+        done = ", ".join(channel for step in steps for channel in step.results)
         steps.append(
-            Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=f"known.mix({done})" if steps else "known")
+            Step(
+                name=names[key].lower(),
+                process=names[key],
+                label=LABELS[key[0]],
+                done=f"known.mix({done})" if steps else "known",
+                packed=key in pack,
+            )
         )
     return steps
 
 
-def _steps(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mapping[tuple[str, str], str]) -> list[Step]:
+def _steps(graph: StageGraph, keys: Mapping[str, StepKey], names: Mapping[StepKey, str], pack: Mapping[StepKey, int]) -> list[Step]:
     """The steps, each after those whose results it uses."""
-    needs: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    needs: dict[StepKey, dict[StepKey, None]] = {}
     for stage in graph.stages:
         needs.setdefault(keys[stage.digest], {}).update(dict.fromkeys(keys[parent] for parent in stage.parents))
-    steps: dict[tuple[str, str], Step] = {}
+    steps: dict[StepKey, Step] = {}
     for key in TopologicalSorter(needs).static_order():
         done = _mixed([steps[need] for need in steps if need in needs[key]])
-        steps[key] = Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=done)
+        steps[key] = Step(name=names[key].lower(), process=names[key], label=LABELS[key[0]], done=done, packed=key in pack)
     return list(steps.values())
 
 
-def _several(graph: StageGraph, keys: Mapping[str, tuple[str, str]], names: Mapping[tuple[str, str], str]) -> dict[str, int]:
-    """How many devices the jobs of a process have at most, where some have more than one."""
-    several: dict[str, int] = {}
+def _selectors(
+    graph: StageGraph, keys: Mapping[str, StepKey], names: Mapping[StepKey, str], options: Options, together: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """What the tasks of a step ask for beyond their label: `devices` where some have more than one, `hours` where some may take longer."""
+    devices: dict[StepKey, int] = {}
+    seconds: dict[StepKey, dict[str, float]] = {}
     for stage in graph.stages:
-        if stage.devices > 1:
-            process = names[keys[stage.digest]]
-            several[process] = max(several.get(process, 1), stage.devices)
-    return several
+        key, task = keys[stage.digest], together.get(stage.digest, stage.digest)
+        devices[key] = max(devices.get(key, 1), stage.devices)
+        tasks = seconds.setdefault(key, {})
+        tasks[task] = tasks.get(task, 0.0) + options.lengths.get(stage.digest, 0.0)
+    found = {}
+    for key, count in devices.items():
+        hours = math.ceil(SLACK * max(seconds[key].values()) / 3600)
+        chosen = {word: value for word, value, usual in (("devices", count, 1), ("hours", hours, HOURS)) if value > usual}
+        if chosen:
+            found[f"'{names[key]}(_PACK)?'" if key in options.pack else names[key]] = chosen
+    return found
 
 
 def _mixed(steps: list[Step]) -> str:
     """The Groovy expression of a channel with the results of all the steps."""
     if not steps:
         return "channel.empty()"
-    first, *others = (f"{step.process}.out" for step in steps)
+    first, *others = (channel for step in steps for channel in step.results)
     return f"{first}.mix({', '.join(others)})" if others else first
 
 

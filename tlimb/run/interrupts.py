@@ -1,10 +1,13 @@
-"""Ctrl-C and SIGTERM as calls: the first asks for a clean stop, the second for an end at once."""
+"""Ctrl-C, SIGTERM and SIGUSR1 as calls: the first asks for a clean stop, the second for an end at once."""
 
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Clusters announce a time limit by the last one."""
 
 
 class Interrupts:
@@ -20,7 +23,7 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -3,11 +3,13 @@
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from tlimb.configs.text import dump
+from tlimb.emit.lengths import ways
 from tlimb.emit.width import width
 from tlimb.errors import TlimbError
 from tlimb.files import write_text, writing
@@ -32,6 +34,7 @@ def run_local(
     datasets: Path | None = None,
     jobs: int | None = None,
     threads: int | None = None,
+    lengths: Mapping[str, float] | None = None,
     observer: Observer = silent,
     more: Callable[[], StageGraph | None] = lambda: None,
     worker_command: Sequence[str] = COMMAND,
@@ -42,9 +45,10 @@ def run_local(
         graph: what is to be computed.
         store: where finished stages are and go.
         datasets: the datasets.yaml, for the stages that prepare data.
-        jobs: stages at a time; default: one per GPU, or one per core where there are none. A stage on several devices counts as many
-            where GPUs or cores run out.
+        jobs: stages at a time; default: one per GPU, or one per core where there are none. More than there are GPUs share them. A stage on
+            several devices counts as many where GPUs or cores run out.
         threads: threads of a stage; default: the cores divided by the stages at a time.
+        lengths: how long stages take, by digest, in any unit: what is longest on the way to an end is started first.
         observer: called with every event, always in this thread.
         more: called whenever nothing is left to do: a graph with further stages (the next round of a search), or None.
         worker_command: the worker process, for tests.
@@ -54,9 +58,51 @@ def run_local(
         TlimbError: no worker process can be started.
     """
     scheduler = _Scheduler(
-        graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, more=more, command=worker_command
+        graph,
+        store,
+        datasets=datasets,
+        jobs=jobs,
+        threads=threads,
+        lengths=lengths or {},
+        observer=observer,
+        more=more,
+        command=worker_command,
     )
     return scheduler.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How a machine is shared out.
+
+    Attributes:
+        gpus: As CUDA_VISIBLE_DEVICES takes them.
+        stages: At a time.
+        places: A place is a GPU, or some cores; a stage takes one for each of its devices.
+        threads: Of a place.
+    """
+
+    gpus: tuple[str, ...]
+    stages: int
+    places: int
+    threads: int
+
+
+def capacity(graph: StageGraph, jobs: int | None = None) -> Capacity:
+    """How this machine is shared out among the stages of a graph.
+
+    From the whole graph, finished stages included: were it from what is left, a resumed run would use other numbers of threads, and sums
+    over threads differ in their last bits.
+
+    Args:
+        graph: What is to be computed.
+        jobs: Stages at a time; default: one per GPU, or one per core where there are none.
+    """
+    cores, gpus = machine.cores(), machine.gpus()
+    stages = max(1, min(jobs or len(gpus) or cores, width(graph)))
+    widest = max((stage.devices for stage in graph.stages), default=1)
+    places = max(stages, min(len(gpus) or cores, stages * widest))
+    return Capacity(gpus, stages, places, max(1, cores // places))
 
 
 class _Scheduler:
@@ -70,11 +116,13 @@ class _Scheduler:
         datasets: Path | None,
         jobs: int | None,
         threads: int | None,
+        lengths: Mapping[str, float],
         observer: Observer,
         more: Callable[[], StageGraph | None],
         command: Sequence[str],
     ) -> None:
         self.store, self.datasets, self.observer, self.more, self.command = store, datasets, observer, more, command
+        self.lengths = lengths
         self.stages: dict[str, Stage] = {}
         self.order: dict[str, int] = {}
         self.children: dict[str, list[str]] = {}
@@ -89,15 +137,9 @@ class _Scheduler:
         self.failed: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
 
-        # From the whole graph, finished stages included: were it from what is left, a resumed run would use
-        # other numbers of threads, and sums over threads differ in their last bits.
-        cores, self.gpus = machine.cores(), machine.gpus()
-        self.limit = max(1, min(jobs or len(self.gpus) or cores, width(graph)))
-        # A place is a GPU, or some cores; a stage takes one for each of its devices.
-        widest = max((stage.devices for stage in graph.stages), default=1)
-        self.places = max(self.limit, min(len(self.gpus) or cores, self.limit * widest))
+        room = capacity(graph, jobs)
+        self.gpus, self.limit, self.places, self.threads_a_place = room.gpus, room.stages, room.places, room.threads
         self.threads = threads
-        self.threads_a_place = max(1, cores // self.places)
 
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.workers: list[Worker | None] = [None] * self.places
@@ -166,7 +208,7 @@ class _Scheduler:
             self.children[stage.digest] = []
             for parent in dict.fromkeys(stage.parents):
                 self.children[parent].append(stage.digest)
-        self.weights = _path_lengths(graph, self.children)
+        self.weights = ways(graph, self.lengths)
         self.cached += self._finished(new)
         finished = {*self.cached, *self.done}
         skipped = []
@@ -242,7 +284,7 @@ class _Scheduler:
                         "out": str(self.store.folder(stage.digest)),
                         "parents": [str(self.store.folder(parent)) for parent in stage.parents],
                         "datasets": str(self.datasets) if self.datasets else None,
-                        "state": None,
+                        "state": str(partial),
                         "threads": threads,
                         "gpus": ",".join(map(self._gpu, places)) if self.gpus and len(places) > 1 else None,
                         "set": [],
@@ -338,13 +380,3 @@ class _Scheduler:
 
     def _push(self, digest: str) -> None:
         heapq.heappush(self.ready, (-self.weights[digest], self.order[digest], digest))
-
-
-def _path_lengths(graph: StageGraph, children: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """For each stage the epochs on the longest way from it to an end of the graph, and a little for each stage that waits for it."""
-    weights: dict[str, float] = {}
-    for stage in reversed(graph.stages):
-        epochs = stage.config.get("trainer", {}).get("init_args", {}).get("max_epochs", 1) if stage.kind == "fit" else 1
-        below = children[stage.digest]
-        weights[stage.digest] = float(epochs or 1) + max((weights[child] for child in below), default=0.0) + len(below) / 1000
-    return weights

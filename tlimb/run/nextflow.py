@@ -14,16 +14,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tlimb.assets import asset
 from tlimb.catalogue.datasets import Datasets, dump_datasets
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.emit.nextflow import TEMPLATES, Options, emit
+from tlimb.emit.packs import StepKey, packs
 from tlimb.errors import InputError, TlimbError
 from tlimb.files import write_text
 from tlimb.run.anatomy import cache
 from tlimb.run.interrupts import Interrupts
+from tlimb.run.pack import FINISHED
 from tlimb.run.progress import Event, Observer, Outcome, silent
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
@@ -116,6 +119,7 @@ def run_nextflow(
     store: Store,
     *,
     profile: str = "standard",
+    pack: Mapping[StepKey, int] | None = None,
     observer: Observer = silent,
     more: Callable[[], StageGraph | None] = lambda: None,
 ) -> Outcome:
@@ -128,6 +132,7 @@ def run_nextflow(
         graph: What is known to be computed.
         store: Where finished stages are and go.
         profile: Of the project.
+        pack: With how many stages in a task it was compiled, by step.
         observer: Called with every event.
         more: Called again and again: the graph with the trials that the run has asked for meanwhile, or None for no news.
 
@@ -157,7 +162,7 @@ def run_nextflow(
     command += ["--outdir", str(store.root), "--state", str(store.root / ".partial"), "-with-trace", str(trace)]
     environment = {**os.environ, "NXF_ANSI_LOG": "false", "PATH": os.pathsep.join((str(tools()), os.environ["PATH"]))}
 
-    follower = _Follower(graph, store, trace=trace, console=home / "console.txt", observer=observer, more=more)
+    follower = _Follower(graph, store, pack=pack or {}, trace=trace, console=home / "console.txt", observer=observer, more=more)
     observer(Event("begin", total=len(graph.stages)))
     with follower.console.open("wb") as console:
         # A session of its own, ended with this process: Ctrl-C must reach it once, and the tasks through it.
@@ -199,17 +204,21 @@ class _Follower:
         graph: StageGraph,
         store: Store,
         *,
+        pack: Mapping[StepKey, int],
         trace: Path,
         console: Path,
         observer: Observer,
         more: Callable[[], StageGraph | None],
     ) -> None:
-        self.more = more
-        self.graph, self.store, self.trace, self.console, self.observer = graph, store, trace, console, observer
-        self.names = {stage.digest: stage.name for stage in graph.stages}
+        self.more, self.sizes = more, pack
+        self.store, self.trace, self.console, self.observer = store, trace, console, observer
+        self.names: dict[str, str] = {}
         self.rows: dict[str, dict[str, str]] = {}
+        """By the end of the task's tag: the digest of its stage, or the name of its pack."""
         self.offsets: dict[Path, int] = {}
         self.running: set[str] = set()
+        self.told: set[str] = set()
+        self._know(graph)
 
     def look(self) -> None:
         """Tell the observer what has happened since the last look."""
@@ -217,14 +226,15 @@ class _Follower:
             self._grow(grown)
         for digest in sorted(self.running):
             for line in self._news(self._events(digest)):
-                self._epoch(digest, line)
+                self._event(digest, line)
+            if digest in self.packs and (results := _results(self.store.partial(FINISHED) / digest)):
+                self._finished(digest, results)
         for line in self._news(self.trace):
             row = dict(zip(self._header(), next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE)), strict=False))
-            digest = row.get("tag", "").rpartition("-")[2]
-            self.rows[digest] = row
-            if digest in self.names and row["status"] in ("COMPLETED", "CACHED"):
-                self.running.discard(digest)
-                self.observer(Event("finished", digest=digest, metrics=self._metrics(digest)))
+            tag = row.get("tag", "").rpartition("-")[2]
+            self.rows[tag] = row
+            if row["status"] in ("COMPLETED", "CACHED"):
+                self._ended(tag)
         for line in self._news(self.console):
             if found := re.search(r"(Submitted|Re-?submitted) process > [\w:]+ \(\S*-(\w+)\)", line):
                 self._submitted(found[2], again=found[1] != "Submitted")
@@ -235,14 +245,14 @@ class _Follower:
         failed: dict[str, str] = {}
         skipped: dict[str, str] = {}
         for stage in self.graph.stages:
-            row = self.rows.get(stage.digest, {})
+            row = self._row(stage.digest)
             status = row.get("status")
             lost = [skipped.get(parent, parent) for parent in stage.parents if parent in failed or parent in skipped]
             if status == "CACHED":
                 cached.append(stage.digest)
             elif status == "COMPLETED":
                 done.append(stage.digest)
-            elif status == "FAILED" and not interrupted:
+            elif status == "FAILED" and not interrupted and not lost:
                 failed[stage.digest] = self._why(row)
                 self.store.mark_failed(stage.digest, failed[stage.digest])
                 self.observer(Event("failed", digest=stage.digest, message=failed[stage.digest]))
@@ -255,29 +265,66 @@ class _Follower:
         """Why a round of a search could not be asked for; empty if all could."""
         return next((self._why(row) for tag, row in self.rows.items() if tag.startswith("round ") and row["status"] == "FAILED"), "")
 
+    def _know(self, graph: StageGraph) -> None:
+        self.graph = graph
+        self.names |= {stage.digest: stage.name for stage in graph.stages}
+        self.packs = {digest: name.rpartition("-")[2] for digest, name in packs(graph, self.sizes).items()}
+        self.members: dict[str, list[str]] = {}
+        for digest, name in self.packs.items():
+            self.members.setdefault(name, []).append(digest)
+
     def _grow(self, graph: StageGraph) -> None:
         """A search has asked for further trials; their tasks may have been seen already."""
         new = tuple(stage for stage in graph.stages if stage.digest not in self.names)
-        self.graph = graph
-        self.names |= {stage.digest: stage.name for stage in new}
+        self._know(graph)
         self.observer(Event("asked", stages=new, total=len(self.names)))
-        for stage in new:
-            if self.rows.get(stage.digest, {}).get("status") in ("COMPLETED", "CACHED"):
-                self.observer(Event("finished", digest=stage.digest, metrics=self._metrics(stage.digest)))
+        for tag in dict.fromkeys(self.packs.get(stage.digest, stage.digest) for stage in new):
+            if self.rows.get(tag, {}).get("status") in ("COMPLETED", "CACHED"):
+                self._ended(tag)
 
-    def _submitted(self, digest: str, *, again: bool) -> None:
-        if digest in self.names:
+    def _row(self, digest: str) -> Mapping[str, str]:
+        """The task that a stage was computed in, or failed in; a member that its pack has left over has had another one, or none."""
+        row = self.rows.get(digest) or self.rows.get(self.packs.get(digest, ""), {})
+        if row.get("status") in ("COMPLETED", "CACHED") and digest not in self.rows and not self._output(row, digest):
+            return {}
+        return row
+
+    def _output(self, row: Mapping[str, str], digest: str) -> Mapping[str, Any]:
+        """The results of a stage in the task of its pack; empty if it was left over."""
+        return next(map(_results, Path(row["workdir"], "done").glob(f"*-{digest}")), {})
+
+    def _submitted(self, tag: str, *, again: bool) -> None:
+        for digest in self.members.get(tag, [tag] if tag in self.names else []):
             self.running.add(digest)
             events = self._events(digest)
             self.offsets.setdefault(events, events.stat().st_size if events.exists() else 0)
-            self.observer(Event("retried" if again else "started", digest=digest, message="its task was lost or stopped"))
+            if again and digest not in self.told and (digest not in self.packs or events.exists()):
+                self.observer(Event("retried", digest=digest, message="its task was lost or stopped"))
+            elif digest not in self.packs:
+                self.observer(Event("started", digest=digest))
 
-    def _epoch(self, digest: str, line: str) -> None:
+    def _ended(self, tag: str) -> None:
+        """A task has ended well: that of a stage, or that of a pack."""
+        for digest in self.members.get(tag, ()):
+            if results := self._output(self.rows[tag], digest):
+                self._finished(digest, results)
+        if tag in self.names:
+            self._finished(tag, self._published(tag))
+
+    def _finished(self, digest: str, results: Mapping[str, Any]) -> None:
+        self.running.discard(digest)
+        if digest not in self.told:
+            self.told.add(digest)
+            self.observer(Event("finished", digest=digest, metrics=results.get("metrics", {})))
+
+    def _event(self, digest: str, line: str) -> None:
         with suppress(ValueError):
             event = json.loads(line)
             if event["event"] == "epoch":
                 metrics = event.get("metrics") or {}
                 self.observer(Event("epoch", digest=digest, epoch=event["epoch"], epochs=event["epochs"], metrics=metrics))
+            elif event["event"] == "started" and digest in self.packs:
+                self.observer(Event("started", digest=digest))
 
     def _events(self, digest: str) -> Path:
         return self.store.partial(digest) / "events.jsonl"
@@ -286,9 +333,9 @@ class _Follower:
         with self.trace.open(encoding="utf-8") as file:
             return file.readline().rstrip("\n").split("\t")
 
-    def _metrics(self, digest: str) -> Mapping[str, float | None]:
+    def _published(self, digest: str) -> Mapping[str, Any]:
         with suppress(InputError):
-            return dict(self.store.results(digest).get("metrics", {}))
+            return self.store.results(digest)
         return {}
 
     def _news(self, path: Path) -> list[str]:
@@ -308,6 +355,13 @@ class _Follower:
         log = Path(row.get("workdir", ""), ".command.log")
         words = "\n".join(_text(log).strip().splitlines()[-8:])
         return f"exit status {row.get('exit', '?')}" + (f":\n{words}" if words else "") + f"\nlog: {log}"
+
+
+def _results(folder: Path) -> Mapping[str, Any]:
+    """The `results.json` of a folder; empty where there is none."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads((folder / "results.json").read_bytes()))
+    return {}
 
 
 def _told(outcome: Outcome, total: int, observer: Observer) -> Outcome:

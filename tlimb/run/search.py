@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.configs.build import build
-from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_document, step_of, table
+from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_document, table
+from tlimb.emit.packs import packs, step_of
 from tlimb.errors import InputError
 from tlimb.files import write_text
 from tlimb.recipe.parse import parse
@@ -118,8 +119,10 @@ def ask_round(asked: Path, results: Path, *, number: int, datasets: Path, out: P
     for stage in jobs:
         write_text(out / "configs" / f"{ids[stage.digest]}.yaml", dump(stage.config))
     words = {stage.digest: before["steps"][" ".join(step_of(stage))] for stage in jobs}
-    write_text(out / "jobs.csv", table(jobs, words, ids))
-    document = search_document(new, before["steps"]) | {key: before[key] for key in ("text", "overrides_from", "weights")}
+    sizes = before.get("pack", {})
+    together = packs(new, {step_of(stage): sizes[words[stage.digest]] for stage in jobs if words[stage.digest] in sizes})
+    write_text(out / "jobs.csv", table(jobs, words, ids, together))
+    document = search_document(new, before["steps"], sizes) | {key: before[key] for key in ("text", "overrides_from", "weights")}
     write_text(out / f"search-{number}.json", json.dumps(document, ensure_ascii=False) + "\n")
 
 

@@ -32,7 +32,7 @@ def _rows(store: Store) -> list[dict[str, Any]]:
     rows = []
     folders = [f for f in store.root.iterdir() if store.is_done(f.name)]
     partial = store.root / ".partial"
-    folders += [f for f in partial.iterdir() if f.is_dir()] if partial.is_dir() else []
+    folders += [f for f in partial.iterdir() if f.is_dir() and not f.name.startswith(".")] if partial.is_dir() else []
     for folder in sorted(folders, key=lambda f: f.stat().st_mtime):
         event = _last_event(folder / "events.jsonl")
         row = {"digest": folder.name, "state": store.state(folder.name), "name": event.get("name", "")}

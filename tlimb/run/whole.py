@@ -7,6 +7,8 @@ from textwrap import indent
 from typing import Any
 
 from tlimb.catalogue.datasets import Datasets
+from tlimb.emit.nextflow import Options
+from tlimb.emit.packs import sizes
 from tlimb.errors import InputError
 from tlimb.files import write_text, writing
 from tlimb.run.anatomy import parameters
@@ -49,12 +51,14 @@ def run_recipe(
     profile: str,
     jobs: int | None,
     threads: int | None,
+    pack: int | None,
     echo: Echo,
 ) -> int:
     """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted.
 
     Args:
         rebuild: Of a search, the graph with further trials.
+        pack: With Nextflow, stages in a task; None: as many short ones as make a task of some minutes, where their lengths are known.
     """
     begin = time.monotonic()
     home = store.root / graph.recipe
@@ -64,6 +68,8 @@ def run_recipe(
         write_text(catalogue, needed(graph, datasets))
     with observer_for(graph) as observer:
         if engine == "local":
+            if pack is not None:
+                raise InputError("--pack is for Nextflow", "the workers of the local engine run one stage after another anyway")
             trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
             outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials)
         else:
@@ -71,11 +77,12 @@ def run_recipe(
                 raise InputError(
                     "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
                 )
-            project = compile_project(graph, datasets, home / "nextflow")
+            together = sizes(graph, {}, pack)
+            project = compile_project(graph, datasets, home / "nextflow", Options(pack=together))
             for file in home.glob("search-*.json"):
                 file.unlink()
             trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
-            outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials)
+            outcome = run_nextflow(project, trials.graph, store, profile=profile, pack=together, observer=observer, more=trials)
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
