@@ -249,11 +249,27 @@ def explain(word: str | None) -> None:
 @recipe_argument
 @datasets_option
 @store_option
+@click.option("--probe", is_flag=True, help="Time a few steps of each kind of stage, and say what the recipe will take.")
+@click.option("--jobs", type=click.IntRange(1), help="Stages at a time, as with `tlimb run`.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage, as with `tlimb run`.")
+@click.option("--slots", type=click.IntRange(1), help="Also say what it takes on a cluster that runs so many tasks at a time.")
 @set_option
 @json_option
-def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Show variants and stages, what is shared, what is finished and how many parameters train."""
+def plan(
+    recipe: str,
+    datasets: Path | None,
+    store: Path | None,
+    probe: bool,
+    jobs: int | None,
+    threads: int | None,
+    slots: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show variants and stages, what is shared, what is finished, how many parameters train and how long it takes."""
+    from tlimb.results.times import duration
     from tlimb.run.anatomy import parameters
+    from tlimb.run.expect import expected, spoken, totals
     from tlimb.run.store import Store
     from tlimb.stages.draw import describe
 
@@ -262,8 +278,26 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
     results = Store(_store_root(opened.source, store))
     states = results.states(graph)
     counts = parameters(graph, store=results)
+    if probe:
+        from tlimb.run.local import capacity
+        from tlimb.run.nextflow import needed
+        from tlimb.run.probe import probe as measure
+
+        measure(
+            graph,
+            results,
+            needed(graph, opened.datasets),
+            threads or capacity(graph, jobs).threads,
+            lambda line: click.echo(line, err=True),
+        )
+    expectations = expected(graph, jobs=jobs, threads=threads)
+    found = totals(graph, expectations, states, jobs=jobs, slots=slots)
     if as_json:
-        _print_json(graph.document(states, counts))
+        document = graph.document(states, counts)
+        for row in document["stages"]:
+            row["expected"] = expectations[row["digest"]].document() if row["digest"] in expectations else None
+        document["expected"] = {word: item.document() for word, item in found.items()} or None
+        _print_json(document)
         return
     fits = sum(stage.kind != "prepare" for stage in graph.stages)
     done = sum(state == "done" for state in states.values())
@@ -278,12 +312,16 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
         left = graph.search.trials - len(graph.variants)
         rounds = f"{graph.search.trials} trials in {graph.search.rounds} rounds of {graph.search.round}"
         click.echo(f"search {graph.search.method}: {rounds}; {len(graph.variants)} are known, {left} follow from the results")
-    click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)\n")
+    click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)")
+    for word, item in found.items():
+        click.echo(f"expected, {word}: {spoken(item)}")
+    click.echo()
     for stage in graph.stages:
         count = counts.get(stage.digest)
         unknown = "parameters: known once the data are prepared" if stage.kind == "fit" else ""
         trained = f"trains {count['trainable']:,} of {count['trainable'] + count['frozen']:,} parameters" if count else unknown
-        click.echo(f"  {stage.digest[:8]}  {states[stage.digest]:8} {describe(stage):55} {trained}".rstrip())
+        length = f"  ~{duration(expectations[stage.digest].seconds)}" if stage.digest in expectations else ""
+        click.echo(f"  {stage.digest[:8]}  {states[stage.digest]:8} {describe(stage):55} {trained}{length}".rstrip())
 
 
 def _count(number: int, word: str) -> str:
@@ -340,10 +378,12 @@ def compile_(recipe: str, out: Path, pack: int | None, datasets: Path | None, ov
     """Write a Nextflow project that runs by `nextflow run DIR`."""
     from tlimb.emit.nextflow import Options
     from tlimb.emit.packs import sizes
+    from tlimb.run.expect import expected
     from tlimb.run.nextflow import compile_project
 
     opened, stages = _open(recipe, datasets, overrides)
-    compile_project(stages, opened.datasets, out, Options(pack=sizes(stages, {}, pack)))
+    seconds = {digest: item.seconds for digest, item in expected(stages).items()}
+    compile_project(stages, opened.datasets, out, Options(pack=sizes(stages, seconds, pack), lengths=seconds))
     click.echo(f"wrote {out}: {_count(len(stages.stages), 'stage')}; run it with: nextflow run {out}", err=True)
 
 
@@ -417,15 +457,21 @@ def results(
     """Print the ranking."""
     from tlimb.results.ranking import rank as ranking_of
     from tlimb.results.table import ranking_csv, ranking_text
+    from tlimb.results.times import times_text
     from tlimb.run.whole import plan_document
 
     opened, stages = _open(recipe, datasets, overrides)
     root = _store_root(opened.source, store)
-    ranking = ranking_of(plan_document(_known(opened, stages, store), root), root, by=by)
+    document = plan_document(_known(opened, stages, store), root)
+    ranking = ranking_of(document, root, by=by)
     if as_json:
         _print_json(ranking.document())
+    elif as_csv:
+        click.echo(ranking_csv(ranking), nl=False)
     else:
-        click.echo(ranking_csv(ranking) if as_csv else ranking_text(ranking), nl=not as_csv)
+        click.echo(ranking_text(ranking))
+        if said := times_text(document, root):
+            click.echo(said)
 
 
 @main.command(**_example("tlimb report brain-age.tlr -o report.html"))

@@ -119,7 +119,7 @@ def emit(
     ids = {stage.digest: job_id(stage) for stage in graph.stages}
     together = packs(graph, options.pack)
     steps = _steps(graph, keys, names, options.pack)
-    plan = json.dumps(graph.document(), ensure_ascii=False) + "\n"
+    plan = json.dumps(_document(graph, options.lengths), ensure_ascii=False) + "\n"
 
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(dict(templates)),
@@ -276,6 +276,15 @@ def table(stages: Iterable[Stage], words: Mapping[str, str], ids: Mapping[str, s
         needs = " ".join(ids[parent] for parent in dict.fromkeys(stage.parents))
         rows.writerow([id_, words[stage.digest], f"configs/{id_}.yaml", needs, together.get(stage.digest, "")])
     return text.getvalue()
+
+
+def _document(graph: StageGraph, lengths: Mapping[str, float]) -> dict[str, Any]:
+    """The plan, with what stages are expected to take, for the report."""
+    document = graph.document()
+    for stage in document["stages"] if lengths else ():
+        if stage["digest"] in lengths:
+            stage["expected"] = {"seconds": round(lengths[stage["digest"]], 3)}
+    return document
 
 
 def _rounds(graph: StageGraph) -> list[Round]:

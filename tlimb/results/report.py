@@ -15,6 +15,7 @@ from tlimb.results.ranking import Ranking, Row
 from tlimb.results.read import StageResult, read_json, scrub
 from tlimb.results.statistics import Difference
 from tlimb.results.table import decimals, estimate_parts, estimate_text, number, on_test, setting_names, setting_text
+from tlimb.results.times import duration, times
 from tlimb.results.verdict import transfer_text, variant_text, verdict
 
 DETAILED = 20
@@ -85,6 +86,7 @@ def _page(plan: Mapping[str, Any], store: Path | str, ranking: Ranking) -> dict[
         "notes": ranking.notes,
         "text": plan.get("text", ""),
         "environment": _environment(comparison, shown),
+        "times": _times(plan, store),
         "citation": _citation(plan, about),
         "version": __version__,
     }
@@ -269,13 +271,21 @@ def _environment(comparison: Comparison, shown: Sequence[Row]) -> dict[str, str]
     found |= {word: str(said[name]) for name, word in (("system", "system"), ("device", "device"), ("threads", "threads")) if name in said}
     if "peak_memory_mb" in said:
         found["peak memory"] = f"{float(said['peak_memory_mb']):,.0f} MB"
-    return found | {"time of all stages": _duration(sum(seconds))}
+    return found | {"time of all stages": duration(sum(seconds))}
 
 
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _times(plan: Mapping[str, Any], store: Path | str) -> list[dict[str, str]]:
+    """Expected and actual time by step, as text."""
+    return [
+        {
+            "step": step.step,
+            "stages": str(step.stages),
+            "expected": duration(step.expected_s),
+            "actual": duration(step.actual_s),
+            "ratio": f"{step.actual_s / step.expected_s:.2f}" if step.expected_s else "",
+        }
+        for step in times(plan, store)
+    ]
 
 
 def _citation(plan: Mapping[str, Any], about: Mapping[str, str]) -> str:

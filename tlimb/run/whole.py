@@ -11,8 +11,10 @@ from tlimb.emit.nextflow import Options
 from tlimb.emit.packs import sizes
 from tlimb.errors import InputError
 from tlimb.files import write_text, writing
+from tlimb.results.times import duration
 from tlimb.run.anatomy import parameters
-from tlimb.run.local import run_local
+from tlimb.run.expect import expected, lengths, recalled, remember, spoken, total
+from tlimb.run.local import capacity, run_local
 from tlimb.run.nextflow import compile_project, needed, run_nextflow
 from tlimb.run.progress import SHORT, observer_for
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
@@ -20,11 +22,20 @@ from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
+EXPECTED = "expected.json"
+"""In a recipe's folder of the store: what was expected of its stages."""
 
 
 def plan_document(graph: StageGraph, root: Path) -> dict[str, Any]:
-    """The plan with the states in a store and the parameter counts that are known: those of finished stages stand in their results."""
-    return graph.document(dict(Store(root).states(graph)), parameters(graph, store=Store(root), ask=False))
+    """The plan with the states in a store, the parameter counts that are known (those of finished stages stand in their results), and what
+    stages were expected to take before they were run.
+    """
+    document = graph.document(dict(Store(root).states(graph)), parameters(graph, store=Store(root), ask=False))
+    before = recalled(root / graph.recipe / EXPECTED)
+    for stage in document["stages"]:
+        if stage["digest"] in before:
+            stage["expected"] = before[stage["digest"]]
+    return document
 
 
 def write_results(plan: dict[str, Any], store: Path, out: Path) -> str:
@@ -63,22 +74,38 @@ def run_recipe(
     begin = time.monotonic()
     home = store.root / graph.recipe
     catalogue = home / "datasets.yaml"
+    expectations = expected(graph, jobs=jobs, threads=threads)
     with writing(store.root):
         home.mkdir(parents=True, exist_ok=True)
         write_text(catalogue, needed(graph, datasets))
+        remember(home / EXPECTED, expectations)
+    left = [stage.digest for stage in graph.stages if not store.is_done(stage.digest)]
+    ahead = total(graph, expectations, left, capacity(graph, jobs).stages) if left and engine == "local" else None
+    if ahead:
+        echo(f"expected: {spoken(ahead)}")
     with observer_for(graph) as observer:
         if engine == "local":
             if pack is not None:
                 raise InputError("--pack is for Nextflow", "the workers of the local engine run one stage after another anyway")
             trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
-            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials)
+            outcome = run_local(
+                graph,
+                store,
+                datasets=catalogue,
+                jobs=jobs,
+                threads=threads,
+                lengths=lengths(graph, expectations, store, datasets),
+                observer=observer,
+                more=trials,
+            )
         else:
             if jobs is not None or threads is not None:
                 raise InputError(
                     "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
                 )
-            together = sizes(graph, {}, pack)
-            project = compile_project(graph, datasets, home / "nextflow", Options(pack=together))
+            seconds = {digest: item.seconds for digest, item in expectations.items()}
+            together = sizes(graph, seconds, pack)
+            project = compile_project(graph, datasets, home / "nextflow", Options(pack=together, lengths=seconds))
             for file in home.glob("search-*.json"):
                 file.unlink()
             trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
@@ -87,12 +114,14 @@ def run_recipe(
         echo("stopped; the same command goes on from here")
         return 130
     with writing(store.root):
-        text = write_results(plan_document(trials.graph, store.root), store.root, home)
+        plan = plan_document(trials.graph, store.root)
+        text = write_results(plan, store.root, home)
     echo(f"\n{text.rstrip()}")
     names = {stage.digest: stage.name for stage in trials.graph.stages}
     for digest, message in outcome.failed.items():
         log = store.partial(digest) / "log.txt"
         echo(f"failed: {names.get(digest, '')} {digest[:SHORT]}" + (f" (log: {log})" if log.exists() else ""))
         echo(indent(message, "  "))
-    echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{time.monotonic() - begin:.0f} s")
+    took = f"{time.monotonic() - begin:.0f} s" + (f"; {duration(ahead.seconds)} were expected" if ahead else "")
+    echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{took}")
     return 1 if outcome.failed or outcome.skipped else 0

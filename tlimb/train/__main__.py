@@ -1,9 +1,10 @@
-"""`python -m tlimb.train stage | worker | rank | anatomy | weights`."""
+"""`python -m tlimb.train stage | worker | rank | anatomy | probe | weights`."""
 
 import argparse
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("worker", help="run stages that standard input asks for, one JSON object a line")
     commands.add_parser("rank", help="train with others, as one of the processes that a stage on several devices starts")
     commands.add_parser("anatomy", help="layers and parameters of the architectures that standard input lists as JSON")
+    commands.add_parser("probe", help="how long the stages that standard input lists as JSON take")
     weights = commands.add_parser("weights", help="look into a file of weights, or convert one that is trusted")
     weights.add_argument("action", choices=("inspect", "convert"))
     weights.add_argument("file", type=Path)
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             answer(sys.stdin, sys.stdout)
             return 0
+        if command == "probe":
+            return _probe()
         if command == "weights":
             return _weights(**options)
         return _stage(options)
@@ -73,6 +77,16 @@ def _weights(action: str, file: Path, passport: Path | None, out: Path | None) -
     shape = found.passport.get("input", {}).get("shape")
     document = inspect(file, found.passport.get("rename", {}), shape)
     print(json.dumps({"format": 1, "file": file.name, **document, "passport": dict(found.passport)}, indent=1, ensure_ascii=False))
+    return 0
+
+
+def _probe() -> int:
+    from tlimb.train.probe import answer
+
+    # Whatever else is printed must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    answer(sys.stdin, answers, {"cpu_s": time.process_time()})
     return 0
 
 

@@ -72,7 +72,7 @@ def evaluate(job: Job) -> dict[str, Any]:
     network = build_network(architecture, heads_of(targets), {}, config["seed"])
     fill_encoder(network, tensors, name)
     load_heads(network, tensors, list(network.heads), name)
-    trainer = make_trainer(job, logger=further_loggers(job))
+    trainer = make_trainer(job, callbacks=list(job.callbacks), logger=further_loggers(job))
     units, metrics = _tested(trainer, Inference(network, module.unit), "test", module.test_dataloader())
     job.notes["device"] = device_of(trainer)
     write_atomic(job.partial / "predictions.csv", predictions_csv(network, [units]))

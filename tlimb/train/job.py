@@ -1,6 +1,6 @@
 """`Job`: a stage at work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Job:
         threads: CPU threads.
         gpus: Those of a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; None: all there are.
         notes: What `environment.json` says beside versions.
+        callbacks: Of Lightning, that watch.
     """
 
     config: Config
@@ -37,6 +38,7 @@ class Job:
     threads: int
     gpus: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    callbacks: Sequence[Any] = ()
 
     def parent(self, role: str) -> dict[str, Path]:
         """Folders of the parents of a role by name."""

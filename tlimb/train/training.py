@@ -66,7 +66,7 @@ def train(job: Job, learner: Learner, *, rank: int = 0, callbacks: Sequence[Call
     )
     history = HistoryLogger(job.partial / "history.csv", continuation.start)
     telling = ([Progress(job.event)], [history, *further_loggers(job)]) if rank == 0 else ([], [])
-    trainer = make_trainer(job, callbacks=[*callbacks, selection, continuation, *telling[0]], logger=telling[1], **owned)
+    trainer = make_trainer(job, callbacks=[*callbacks, *job.callbacks, selection, continuation, *telling[0]], logger=telling[1], **owned)
     if trainer.max_epochs == 0:
         selection.keep(learner.scenario.learned)
     else:
