@@ -252,7 +252,7 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
     """Show variants and stages, what is shared, what is finished and how many parameters train."""
     from tlimb.run.anatomy import parameters
     from tlimb.run.store import Store
-    from tlimb.stages.draw import describe
+    from tlimb.stages.describe import describe
 
     opened, graph = _open(recipe, datasets, overrides)
     graph = _known(opened, graph, store)
@@ -615,3 +615,23 @@ def new(name: str, origin: str) -> None:
     except FileExistsError:
         raise InputError(f"{target} exists", "choose another name") from None
     click.echo(f"wrote {target}; run it with: tlimb run {target}")
+
+
+# ---------------------------------------------------------------------- app
+@main.command(**_example("tlimb tui brain-age.tlr"))
+@click.argument("path", metavar="[RECIPE|FOLDER]", required=False, type=click.Path(path_type=Path))
+@click.option("--web", is_flag=True, help="Serve it to a browser of this machine; whoever reaches the port can do what you can.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of --web.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@store_option
+@datasets_option
+def tui(path: Path | None, web: bool, port: int, ascii_only: bool, store: Path | None, datasets: Path | None) -> None:
+    """Open the app: edit a recipe as text and as a graph, run it, compare results."""
+    if web:
+        from tlimb_tui.web import serve
+
+        serve(path, port=port, ascii_only=ascii_only, store=store, datasets=datasets)
+        return
+    from tlimb_tui.start import start
+
+    click.get_current_context().exit(start(path, ascii_only=ascii_only, store=store, datasets=datasets))

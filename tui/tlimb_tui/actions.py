@@ -1,0 +1,83 @@
+"""Every key of the app and what it does: bindings, help screen, command palette and docs/tui.md are made from this table.
+
+An action of scope ``edit`` is handled by ``action_<id>`` of the widget that binds that scope (see `bindings`), one of scope ``app`` by
+the app. Keys are Textual's names, parted by commas; the first is the one that is shown. A user's own keys: `tlimb_tui.keymap`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+
+Scope = Literal["app", "edit", "graph", "editor", "inspector", "run", "results", "data", "configs"]
+
+SCOPES: dict[Scope, str] = {
+    "app": "Everywhere",
+    "edit": "Edit: graph and inspector",
+    "graph": "Edit: moving in the graph",
+    "editor": "Edit: the text",
+    "inspector": "Edit: the inspector",
+    "run": "Run",
+    "results": "Results",
+    "data": "Data",
+    "configs": "YAML and Nextflow",
+}
+"""The scopes in the order of the help screen, with their headings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a user can do.
+
+    Attributes:
+        id: Its name: the handler is ``action_<id>``, and ``<scope>.<id>`` stands for it in a keymap.
+        keys: Textual's key names, parted by commas; empty for what only the palette and the help screen offer.
+        label: Two or three words, as at the bottom of the screen.
+        help: One sentence.
+        scope: Where the keys are bound.
+        show: Whether it stands at the bottom of the screen.
+        priority: Whether it comes before what the focused widget does with the key.
+    """
+
+    id: str
+    keys: str
+    label: str
+    help: str
+    scope: Scope
+    show: bool = False
+    priority: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a keymap calls it."""
+        return f"{self.scope}.{self.id}"
+
+
+ACTIONS: tuple[Action, ...] = (
+    # ------------------------------------------------------------------ app (S)
+    Action("tab_edit", "1,alt+1", "Edit", "Show the graph, the text and the inspector.", "app"),
+    Action("tab_run", "2,alt+2", "Run", "Show what runs, and run the recipe.", "app"),
+    Action("tab_results", "3,alt+3", "Results", "Show the ranking and the curves.", "app"),
+    Action("tab_data", "4,alt+4", "Data", "Show the data sets of the catalogue.", "app"),
+    Action("tab_configs", "5,alt+5", "YAML", "Show the configs and the Nextflow project that the recipe stands for.", "app"),
+    Action("help", "question_mark,f1", "Keys", "Show all keys; enter runs what is chosen.", "app", show=True),
+    Action("save", "ctrl+s", "Save", "Save the recipe.", "app"),
+    Action("quit", "ctrl+q", "Quit", "Leave; unsaved changes are asked about, a run goes on.", "app"),
+    # ------------------------------------------------------------------ edit: problems, history, find (S)
+    Action("next_problem", "full_stop", "Next problem", "Go to the next problem of the recipe.", "edit"),
+    Action("fix_problem", "comma", "Fix it", "Apply the fix of the problem at the cursor, or of the next one.", "edit"),
+    Action("undo", "u,ctrl+z", "Undo", "Take back the last change of the text, whoever made it.", "edit"),
+    Action("redo", "ctrl+r,ctrl+y", "Redo", "Make the change again that was taken back.", "edit"),
+    # ------------------------------------------------------------------ graph (G)
+    # ------------------------------------------------------------------ edit: actions on the graph (E)
+    # ------------------------------------------------------------------ run, results, data, configs (R)
+)
+
+
+def bindings(scope: Scope) -> list[Binding]:
+    """The ``BINDINGS`` of the widget that handles a scope."""
+    return [
+        Binding(action.keys, action.id, action.label, show=action.show, priority=action.priority, id=action.name, tooltip=action.help)
+        for action in ACTIONS
+        if action.scope == scope and action.keys
+    ]
