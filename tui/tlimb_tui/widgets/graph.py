@@ -1,7 +1,7 @@
 """The graph pane: a picture as boxes or rails, with a selection that arrows move along the links."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from textual.message import Message
 from textual.reactive import reactive
