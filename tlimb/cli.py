@@ -349,6 +349,7 @@ def compile_(recipe: str, out: Path, datasets: Path | None, overrides: tuple[str
 @store_option
 @click.option("--jobs", type=click.IntRange(1), help="Stages at a time (default: as many as cores or GPUs allow).")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage (default: the cores, divided by the jobs).")
+@click.option("--only", multiple=True, metavar="STAGE", help="Run this stage (a name, or a digest) and what it needs; repeatable.")
 @datasets_option
 @set_option
 def run(
@@ -358,19 +359,31 @@ def run(
     store: Path | None,
     jobs: int | None,
     threads: int | None,
+    only: tuple[str, ...],
     datasets: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Plan, run what is not finished, rank and write the report. Run it again to go on where it stopped."""
     from tlimb.run.store import Store
+    from tlimb.stages.part import part
 
     opened, stages = _open(recipe, datasets, overrides)
+    chosen = part(stages, only) if only else None
     place = Store(_store_root(opened.source, store))
     place.create()
     from tlimb.run.whole import run_recipe
 
     outcome = run_recipe(
-        stages, place, opened.datasets, opened.graph, engine=engine, profile=profile, jobs=jobs, threads=threads, echo=click.echo
+        stages,
+        place,
+        opened.datasets,
+        opened.graph,
+        engine=engine,
+        profile=profile,
+        jobs=jobs,
+        threads=threads,
+        echo=click.echo,
+        only=chosen,
     )
     click.get_current_context().exit(outcome)
 

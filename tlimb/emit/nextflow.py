@@ -6,7 +6,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -69,6 +69,7 @@ def emit(
     templates: Mapping[str, str],
     options: Options | None = None,
     code: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, str]:
     """The files of the project by relative path.
 
@@ -78,6 +79,7 @@ def emit(
         templates: the texts of `TEMPLATES` by name.
         options: defaults of the project.
         code: the sources of own components by relative path.
+        only: digests of the stages to list as jobs, with all that they need; default: all.
     """
     options = options or Options()
     keys = {stage.digest: step_of(stage) for stage in graph.stages}
@@ -122,7 +124,8 @@ def emit(
         files["search.json"] = json.dumps(search_document(graph, words), ensure_ascii=False) + "\n"
     else:
         del files["round.nf"]
-    files["jobs.csv"] = table(graph.stages, {digest: names[key].lower() for digest, key in keys.items()}, ids)
+    jobs = [stage for stage in graph.stages if only is None or stage.digest in only]
+    files["jobs.csv"] = table(jobs, {digest: names[key].lower() for digest, key in keys.items()}, ids)
     files["plan.json"] = plan
     files |= {f"code/{name}": text for name, text in (code or {}).items()}
     files["datasets.yaml"] = datasets_yaml

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -34,6 +34,7 @@ def run_local(
     threads: int | None = None,
     observer: Observer = silent,
     more: Callable[[], StageGraph | None] = lambda: None,
+    only: Collection[str] | None = None,
     worker_command: Sequence[str] = COMMAND,
 ) -> Outcome:
     """Run the stages that are not finished; run again to go on after an interruption.
@@ -47,6 +48,7 @@ def run_local(
         threads: threads of a stage; default: the cores divided by the stages at a time.
         observer: called with every event, always in this thread.
         more: called whenever nothing is left to do: a graph with further stages (the next round of a search), or None.
+        only: digests of the stages to run, with all that they need; default: all. Threads follow from the whole graph all the same.
         worker_command: the worker process, for tests.
 
     Raises:
@@ -54,7 +56,7 @@ def run_local(
         TlimbError: no worker process can be started.
     """
     scheduler = _Scheduler(
-        graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, more=more, command=worker_command
+        graph, store, datasets=datasets, jobs=jobs, threads=threads, observer=observer, more=more, only=only, command=worker_command
     )
     return scheduler.run()
 
@@ -72,6 +74,7 @@ class _Scheduler:
         threads: int | None,
         observer: Observer,
         more: Callable[[], StageGraph | None],
+        only: Collection[str] | None,
         command: Sequence[str],
     ) -> None:
         self.store, self.datasets, self.observer, self.more, self.command = store, datasets, observer, more, command
@@ -104,7 +107,7 @@ class _Scheduler:
         self.taken: dict[int, tuple[int, ...]] = {}
         self.attempts: Counter[str] = Counter()
         self.stillborn = 0
-        self._take(graph)
+        self._take([stage for stage in graph.stages if only is None or stage.digest in only])
 
     def run(self) -> Outcome:
         self.store.create()
@@ -149,7 +152,7 @@ class _Scheduler:
         if graph is None:
             return False
         known, cached = len(self.stages), len(self.cached)
-        skipped = self._take(graph)
+        skipped = self._take(graph.stages)
         new = tuple(self.stages.values())[known:]
         self.observer(Event("asked", stages=new, total=len(self.stages), cached=len(self.cached) - cached))
         self._tell_damaged()
@@ -157,16 +160,16 @@ class _Scheduler:
             self.observer(Event("skipped", digest=digest, message=self.skipped[digest]))
         return True
 
-    def _take(self, graph: StageGraph) -> list[str]:
+    def _take(self, stages: Sequence[Stage]) -> list[str]:
         """Take up the stages that are not known yet; returns those that can never run."""
-        new = [stage for stage in graph.stages if stage.digest not in self.stages]
+        new = [stage for stage in stages if stage.digest not in self.stages]
         for stage in new:
             self.order[stage.digest] = len(self.stages)
             self.stages[stage.digest] = stage
             self.children[stage.digest] = []
             for parent in dict.fromkeys(stage.parents):
                 self.children[parent].append(stage.digest)
-        self.weights = _path_lengths(graph, self.children)
+        self.weights = _path_lengths(stages, self.children)
         self.cached += self._finished(new)
         finished = {*self.cached, *self.done}
         skipped = []
@@ -340,10 +343,10 @@ class _Scheduler:
         heapq.heappush(self.ready, (-self.weights[digest], self.order[digest], digest))
 
 
-def _path_lengths(graph: StageGraph, children: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _path_lengths(stages: Sequence[Stage], children: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """For each stage the epochs on the longest way from it to an end of the graph, and a little for each stage that waits for it."""
     weights: dict[str, float] = {}
-    for stage in reversed(graph.stages):
+    for stage in reversed(stages):
         epochs = stage.config.get("trainer", {}).get("init_args", {}).get("max_epochs", 1) if stage.kind == "fit" else 1
         below = children[stage.digest]
         weights[stage.digest] = float(epochs or 1) + max((weights[child] for child in below), default=0.0) + len(below) / 1000

@@ -1,7 +1,7 @@
 """A whole recipe: run its stages by an engine, rank what came out, write the report."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -50,11 +50,13 @@ def run_recipe(
     jobs: int | None,
     threads: int | None,
     echo: Echo,
+    only: Collection[str] | None = None,
 ) -> int:
     """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted.
 
     Args:
         rebuild: Of a search, the graph with further trials.
+        only: Digests of the stages to run, with all that they need; default: all. Then there is a ranking only if the others are finished.
     """
     begin = time.monotonic()
     home = store.root / graph.recipe
@@ -64,28 +66,33 @@ def run_recipe(
         write_text(catalogue, needed(graph, datasets))
     with observer_for(graph) as observer:
         if engine == "local":
-            trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
-            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials)
+            trials = Trials(graph, lambda known: grown(known, rebuild, store.root) if only is None else None)
+            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials, only=only)
         else:
             if jobs is not None or threads is not None:
                 raise InputError(
                     "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
                 )
-            project = compile_project(graph, datasets, home / "nextflow")
+            project = compile_project(graph, datasets, home / "nextflow", only=only)
             for file in home.glob("search-*.json"):
                 file.unlink()
             trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
-            outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials)
+            outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials, only=only)
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
-    with writing(store.root):
-        text = write_results(plan_document(trials.graph, store.root), store.root, home)
-    echo(f"\n{text.rstrip()}")
+    missing = sum(not store.is_done(stage.digest) for stage in trials.graph.stages) if only is not None else 0
+    if missing:
+        echo(f"\n{missing} of the recipe's {len(trials.graph.stages)} stages are not finished: there is no ranking yet")
+    else:
+        with writing(store.root):
+            text = write_results(plan_document(trials.graph, store.root), store.root, home)
+        echo(f"\n{text.rstrip()}")
     names = {stage.digest: stage.name for stage in trials.graph.stages}
     for digest, message in outcome.failed.items():
         log = store.partial(digest) / "log.txt"
         echo(f"failed: {names.get(digest, '')} {digest[:SHORT]}" + (f" (log: {log})" if log.exists() else ""))
         echo(indent(message, "  "))
-    echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{time.monotonic() - begin:.0f} s")
+    files = "" if missing else f"report   {home / 'report.html'}\nresults  {home / 'results.csv'}\n"
+    echo(f"\n{files}{time.monotonic() - begin:.0f} s")
     return 1 if outcome.failed or outcome.skipped else 0
