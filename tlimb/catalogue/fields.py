@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from tlimb.catalogue.components import Parameter
@@ -84,6 +85,7 @@ def fits(value: Any, declared: str) -> bool:
     return any(_fits(value, option.strip()) for option in _options(declared))
 
 
+@cache
 def _options(declared: str) -> list[str]:
     options, depth, start = [], 0, 0
     for position, character in enumerate(declared):
