@@ -287,22 +287,51 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-@main.command(**_example("tlimb graph brain-age.tlr --format mermaid"))
+@main.command(**_example("tlimb graph brain-age.tlr --data -o brain-age.svg"))
 @recipe_argument
 @datasets_option
 @store_option
-@click.option("--format", "layout", type=click.Choice(["rails", "mermaid", "dot"]), default="rails", show_default=True)
-def graph(recipe: str, datasets: Path | None, store: Path | None, layout: str) -> None:
-    """Draw the stage graph."""
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["boxes", "rails", "mermaid", "dot", "svg"]),
+    help="Default: as the file's name says; else boxes from 100 columns on, if they have room, and rails.",
+)
+@click.option("--stages", is_flag=True, help="Draw every stage of the plan, not the steps of the recipe.")
+@click.option("--data", is_flag=True, help="Draw the data sets too.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@click.option("--width", type=click.IntRange(20), help="Columns (default: those of the terminal).")
+@click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+def graph(
+    recipe: str,
+    datasets: Path | None,
+    store: Path | None,
+    form: str | None,
+    stages: bool,
+    data: bool,
+    ascii_only: bool,
+    width: int | None,
+    out: Path | None,
+) -> None:
+    """Draw the graph of a recipe with the states of its stages: a box for each step, with ×N where a sweep makes N stages of it."""
+    from tlimb.run.graph import columns, drawn, form_of
     from tlimb.run.store import Store
-    from tlimb.stages import draw
 
-    opened, stages = _open(recipe, datasets)
-    stages = _known(opened, stages, store)
-    if layout == "rails":
-        click.echo(draw.rails(stages, dict(Store(_store_root(opened.source, store)).states(stages))))
-    else:
-        click.echo(draw.mermaid(stages) if layout == "mermaid" else draw.dot(stages))
+    opened, plan = _open(recipe, datasets)
+    text, said = drawn(
+        opened.recipe,
+        _known(opened, plan, store),
+        Store(_store_root(opened.source, store)),
+        form=form or form_of(out),  # type: ignore[arg-type]
+        stages=stages,
+        data=data,
+        width=columns(sys.stdout) if width is None and out is None else width,
+        ascii_only=ascii_only,
+        colours=out is None and _color(sys.stdout),
+    )
+    _write(f"{text}\n", out)
+    if said:
+        click.echo(f"note: {said}", err=True)
 
 
 @main.command(**_example("tlimb desugar brain-age.tlr -o configs"))

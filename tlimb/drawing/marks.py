@@ -31,6 +31,9 @@ SIGNS: dict[State, Sign] = {
 STORED: dict[str, State] = {"new": "idle", "running": "running", "done": "done", "failed": "failed"}
 """The states that a store knows."""
 
+PRESSING: tuple[State, ...] = ("running", "failed", "problem")
+"""States that a reader should see at once: the frame of a box has their colour too."""
+
 _ORDER: tuple[State, ...] = ("done", "cached", "running", "queued", "failed", "problem", "idle")
 
 
@@ -51,10 +54,6 @@ class Mark:
         """The state in a word."""
         return SIGNS[self.state].word
 
-    def sign(self, *, ascii_only: bool = False) -> str:
-        """The glyph, or its ASCII twin."""
-        return SIGNS[self.state].ascii if ascii_only else self.glyph
-
 
 IDLE = Mark()
 
@@ -73,15 +72,11 @@ def fold(states: Iterable[State]) -> Mark:
     return Mark(state, tally(counts) if len(counts) > 1 else "")
 
 
-def tally(counts: "Counter[State]", *, ascii_only: bool = False) -> str:
+def tally(counts: "Counter[State]") -> str:
     """How many are in which state: ``6✔ 2◐ 1✖``; what is idle is not told where something else is."""
     shown = [state for state in _ORDER if counts[state] and (state != "idle" or counts.total() == counts["idle"])]
-    return " ".join(f"{counts[state]}{SIGNS[state].ascii if ascii_only else SIGNS[state].glyph}" for state in shown)
+    return " ".join(f"{counts[state]}{SIGNS[state].glyph}" for state in shown)
 
 
-def plain(text: str) -> str:
-    """A text with the glyphs of states replaced by their ASCII twins."""
-    return text.translate(_TWINS)
-
-
-_TWINS = {ord(sign.glyph): sign.ascii for sign in SIGNS.values()} | {ord("×"): "x", ord("…"): "~", ord("→"): ">"}
+TWINS = {sign.glyph: sign.ascii for sign in SIGNS.values()}
+"""Glyphs with their ASCII twins."""

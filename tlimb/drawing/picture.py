@@ -30,7 +30,7 @@ from tlimb.recipe.tree import (
     stage_names,
     stage_parents,
 )
-from tlimb.stages.describe import describe
+from tlimb.stages.describe import phrases
 from tlimb.stages.graph import StageGraph
 from tlimb.stages.sweep import Axis, axes, seeds
 
@@ -141,8 +141,7 @@ def stages_picture(graph: StageGraph) -> Picture:
     }
     given = {stage.digest: kinds[stage.kind][1] for stage in graph.stages}
     for stage in graph.stages:
-        told = describe(stage)
-        nodes.append(Node(stage.digest, None, kinds[stage.kind][0], stage.name, (told.removeprefix(f"{stage.name} "), stage.digest[:8])))
+        nodes.append(Node(stage.digest, None, kinds[stage.kind][0], stage.name, (stage.digest[:8], *phrases(stage))))
         links += [Link(parent, stage.digest, given[parent]) for parent in dict.fromkeys(stage.parents)]
     return Picture(tuple(nodes), tuple(links))
 
@@ -180,11 +179,11 @@ def _phrases(statement: Training, name: str) -> Iterator[str]:
     words = [] if name.rstrip("0123456789") == statement.verb else [statement.verb]
     if statement.architecture is not None:
         words.append(written(statement.architecture))
-    via = statement.clause("via")
-    if via is not None and isinstance(via.payload, Component):
-        words += ["via", written(via.payload)]
     if words:
         yield " ".join(words)
+    via = statement.clause("via")
+    if via is not None and isinstance(via.payload, Component):
+        yield f"via {written(via.payload)}"
     for clause in sorted(statement.clauses, key=lambda clause: clause.word != "on"):
         match clause.payload:
             case Freeze(layer=layer, only=only):
@@ -244,13 +243,17 @@ def _source(recipe: Recipe, source: str) -> Node:
         return Node(source, None, "weights", name.replace("\\", "/").rpartition("/")[2] or name, ("weights",))
     module = None
     lines = []
+    labels: dict[str, None] = {}
     for statement in recipe.statements:
         match statement:
+            case Training(clauses=clauses):
+                targets = [entry for clause in clauses if isinstance(clause.payload, tuple) for entry in clause.payload]
+                labels |= {entry.label: None for entry in targets if isinstance(entry, Target) and entry.dataset == name and entry.label}
             case Data(component=component, dataset=dataset) if dataset in (None, name) and (module is None or dataset == name):
                 module = component.name
             case Split(dataset=dataset, parts=parts) if dataset == name:
                 lines = [f"{part.name} {part.amount:g}" for part in parts]
-    return Node(source, None, "data", name, (*([module] if module else []), *lines))
+    return Node(source, None, "data", name, (*([", ".join(labels)] if labels else []), *([module] if module else []), *lines))
 
 
 def _fold(recipe: Recipe, bound: list[Axis]) -> int:

@@ -8,15 +8,21 @@ from tlimb.stages.graph import Stage
 
 def describe(stage: Stage) -> str:
     """A stage in a few words: its name, what it learns and the settings that tell it from its siblings."""
-    config = stage.config
     if stage.kind == "prepare":
         return f"prepare {stage.name}"
     if stage.kind == "weights":
         return f"weights of {stage.name}"
+    return " ".join((stage.name, *phrases(stage)))
+
+
+def phrases(stage: Stage) -> list[str]:
+    """What a stage learns and the settings that tell it from its siblings."""
+    config = stage.config
+    if stage.kind in ("prepare", "weights"):
+        return [stage.kind]
     targets = " + ".join(f"{_data(t)}.{t['label']}" for t in config["targets"])
     others = " + ".join(map(_data, config.get("unlabelled", ())))
     words = [
-        stage.name,
         *([f"on {targets}"] if targets else []),
         *([f"{'and' if targets else 'on'} {others} unlabelled"] if others else []),
     ]
@@ -33,7 +39,7 @@ def describe(stage: Stage) -> str:
         words.append(f"lr {scenario['optimizer']['init_args']['lr']:g}")
     if config["seed"]:
         words.append(f"seed {config['seed']}")
-    return " ".join(words)
+    return words
 
 
 def _data(use: Mapping[str, Any]) -> str:
