@@ -69,6 +69,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("undo", "u,ctrl+z", "Undo", "Take back the last change of the text, whoever made it.", "edit"),
     Action("redo", "ctrl+r,ctrl+y", "Redo", "Make the change again that was taken back.", "edit"),
     # ------------------------------------------------------------------ graph (G)
+    Action("go_right", "right,l", "To what follows", "Select the nearest stage that this one leads to.", "graph"),
+    Action("go_left", "left,h", "To what it needs", "Select the nearest stage that this one needs.", "graph"),
+    Action("go_up", "up,k", "Up", "Select the stage above.", "graph"),
+    Action("go_down", "down,j", "Down", "Select the stage below.", "graph"),
+    Action("cycle_parents", "left_square_bracket", "Next parent", "Go through the stages that this one needs.", "graph"),
+    Action("cycle_children", "right_square_bracket", "Next child", "Go through the stages that this one leads to.", "graph"),
+    Action("go_first", "home", "First", "Select the first stage.", "graph"),
+    Action("go_last", "end", "Last", "Select the last stage.", "graph"),
+    Action("activate", "enter", "Open", "Edit the stage in the inspector, or open a fold.", "graph", show=True),
+    Action("toggle_mode", "v", "Boxes/rails", "Draw the graph as boxes, or as rails with one stage a row.", "graph"),
+    Action("toggle_data", "x", "Data", "Draw the data sets and their edges, or leave them out.", "graph"),
+    Action("toggle_folds", "z", "Fold", "Fold chains and siblings, or open the fold.", "graph"),
     # ------------------------------------------------------------------ edit: actions on the graph (E)
     # ------------------------------------------------------------------ run, results, data, configs (R)
 )
