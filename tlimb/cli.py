@@ -379,6 +379,7 @@ def compile_(recipe: str, out: Path, datasets: Path | None, overrides: tuple[str
 @click.option("--jobs", type=click.IntRange(1), help="Stages at a time (default: as many as cores or GPUs allow).")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage (default: the cores, divided by the jobs).")
 @click.option("--only", multiple=True, metavar="STAGE", help="Run this stage (a name, or a digest) and what it needs; repeatable.")
+@click.option("--detach", is_flag=True, help="Run in the background; see `tlimb status --watch` and `tlimb stop`.")
 @datasets_option
 @set_option
 def run(
@@ -389,6 +390,7 @@ def run(
     jobs: int | None,
     threads: int | None,
     only: tuple[str, ...],
+    detach: bool,
     datasets: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -400,6 +402,15 @@ def run(
     chosen = part(stages, only) if only else None
     place = Store(_store_root(opened.source, store))
     place.create()
+    if detach:
+        from tlimb.run.background import Options, start
+
+        if recipe == "-":
+            raise InputError("a recipe from standard input cannot run in the background", "save it to a file")
+        how = Options(engine, profile, jobs, threads, only, datasets, overrides, _trusted())
+        started = start(Path(recipe), place, how)
+        click.echo(f"run {started.id} is at work in the background (process {started.pid}); it writes to {started.log}")
+        return
     from tlimb.run.whole import run_recipe
 
     outcome = run_recipe(
@@ -417,15 +428,43 @@ def run(
     click.get_current_context().exit(outcome)
 
 
-@main.command(**_example("tlimb status --store runs"))
-@store_option
+@main.command(**_example("tlimb status brain-age.tlr --watch"))
+@click.argument("recipe", metavar="[RECIPE]", required=False)
 @click.option("--watch", is_flag=True, help="Go on until interrupted, twice a second.")
+@datasets_option
+@store_option
+@set_option
 @json_option
-def status(store: Path | None, watch: bool, as_json: bool) -> None:
-    """Show the states of the stages in a store."""
+def status(recipe: str | None, watch: bool, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show what the stages of a recipe are doing, whoever runs them; without RECIPE all stages of a store."""
     from tlimb.run.status import show
+    from tlimb.run.store import Store
 
-    show(store or Path("runs"), watch=watch, as_json=as_json, echo=click.echo)
+    root, plan = store or Path("runs"), None
+    if recipe:
+        opened, graph = _open(recipe, datasets, overrides)
+        root, plan = _store_root(opened.source, store), _known(opened, graph, store)
+    elif not root.is_dir():
+        raise InputError(f"no store at {root}", "name one with --store; `tlimb run` makes it beside the recipe")
+    show(Store(root), plan, watch=watch, as_json=as_json, echo=click.echo)
+
+
+@main.command(**_example("tlimb stop brain-age.tlr"))
+@click.argument("recipe", metavar="[RECIPE]", required=False, type=click.Path(path_type=Path))
+@store_option
+def stop(recipe: Path | None, store: Path | None) -> None:
+    """Stop the runs of a recipe, or all on a store: they save what is unfinished and end; asked a second time, they end at once."""
+    from tlimb.run import background
+    from tlimb.run.monitor import Monitor
+    from tlimb.run.store import Store
+
+    place = Store(store or (recipe.parent if recipe else Path()) / "runs")
+    found = [run for run in Monitor(place).poll().runs if recipe is None or run.recipe == recipe.stem]
+    if not found:
+        raise InputError(f"no run is at work on {place.root}", "name another store with --store")
+    for run in found:
+        background.stop(run)
+        click.echo(f"asked process {run.pid} ({run.recipe}) to stop")
 
 
 @main.command(**_example("tlimb results brain-age.tlr --by val.auroc"))

@@ -12,7 +12,8 @@ from tlimb.files import write_text, writing
 from tlimb.run.anatomy import parameters
 from tlimb.run.local import run_local
 from tlimb.run.nextflow import compile_project, needed, run_nextflow
-from tlimb.run.progress import SHORT, observer_for
+from tlimb.run.progress import SHORT, Event, Outcome, observer_for
+from tlimb.run.runs import present
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
@@ -64,35 +65,50 @@ def run_recipe(
     with writing(store.root):
         home.mkdir(parents=True, exist_ok=True)
         write_text(catalogue, needed(graph, datasets))
-    with observer_for(graph) as observer:
-        if engine == "local":
-            trials = Trials(graph, lambda known: grown(known, rebuild, store.root) if only is None else None)
-            outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials, only=only)
-        else:
-            if jobs is not None or threads is not None:
-                raise InputError(
-                    "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
-                )
-            project = compile_project(graph, datasets, home / "nextflow", only=only)
-            for file in home.glob("search-*.json"):
-                file.unlink()
-            trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
-            outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials, only=only)
+    computed = [stage.digest for stage in graph.stages if only is None or stage.digest in only]
+    with present(store, graph.recipe, engine, computed) as presence:
+        with observer_for(graph) as shown:
+
+            def observer(event: Event) -> None:
+                if event.kind == "asked":
+                    computed.extend(stage.digest for stage in event.stages)
+                    presence.computes(computed)
+                shown(event)
+
+            if engine == "local":
+                trials = Trials(graph, lambda known: grown(known, rebuild, store.root) if only is None else None)
+                outcome = run_local(graph, store, datasets=catalogue, jobs=jobs, threads=threads, observer=observer, more=trials, only=only)
+            else:
+                if jobs is not None or threads is not None:
+                    raise InputError(
+                        "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
+                    )
+                project = compile_project(graph, datasets, home / "nextflow", only=only)
+                for file in home.glob("search-*.json"):
+                    file.unlink()
+                trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
+                outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials, only=only)
+        presence.status = _conclude(trials.graph, outcome, store, home, echo=echo, part=only is not None)
+        echo(f"{time.monotonic() - begin:.0f} s")
+        return presence.status
+
+
+def _conclude(graph: StageGraph, outcome: Outcome, store: Store, home: Path, *, echo: Echo, part: bool) -> int:
+    """Rank, report, name what failed; returns the exit status."""
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
-    missing = sum(not store.is_done(stage.digest) for stage in trials.graph.stages) if only is not None else 0
+    missing = sum(not store.is_done(stage.digest) for stage in graph.stages) if part else 0
     if missing:
-        echo(f"\n{missing} of the recipe's {len(trials.graph.stages)} stages are not finished: there is no ranking yet")
+        echo(f"\n{missing} of the {len(graph.stages)} stages of the recipe are not finished, so there is no ranking yet")
     else:
         with writing(store.root):
-            text = write_results(plan_document(trials.graph, store.root), store.root, home)
+            text = write_results(plan_document(graph, store.root), store.root, home)
         echo(f"\n{text.rstrip()}")
-    names = {stage.digest: stage.name for stage in trials.graph.stages}
+    names = {stage.digest: stage.name for stage in graph.stages}
     for digest, message in outcome.failed.items():
         log = store.partial(digest) / "log.txt"
         echo(f"failed: {names.get(digest, '')} {digest[:SHORT]}" + (f" (log: {log})" if log.exists() else ""))
         echo(indent(message, "  "))
-    files = "" if missing else f"report   {home / 'report.html'}\nresults  {home / 'results.csv'}\n"
-    echo(f"\n{files}{time.monotonic() - begin:.0f} s")
+    echo("" if missing else f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}")
     return 1 if outcome.failed or outcome.skipped else 0
