@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tlimb.errors import Edit, InputError, Span
-from tlimb.recipe import clauses, edit
+from tlimb.recipe import bypass, clauses, edit
 from tlimb.recipe.format import bare
 from tlimb.recipe.parse import parse
 from tlimb.recipe.patch import apply
@@ -441,10 +441,10 @@ def test_what_is_bypassed_comes_back(text: str, data: st.DataObject) -> None:
     own = own_number(recipe.statements[number])
     without = changed(text, edit.comment_out(recipe, number))
     assume("adapt" not in text)  # it lacks clauses here, and so is no statement that could come back
-    statement = next(found for found in edit.bypassed(without) if own_number(found.node) == own)
+    statement = next(found for found in bypass.bypassed(without) if own_number(found.node) == own)
     assume(not isinstance(recipe.statements[number], Set | Sweep))
     others = view(without)
-    back = changed(without.text, edit.uncomment(without, statement))
+    back = changed(without.text, bypass.uncomment(without, statement))
     after = view(back)
     assert after[own][0] == before[own][0]
     for other, (tree, refers) in others.items():
@@ -462,9 +462,9 @@ def test_only_whole_statements_come_back() -> None:
     text = (
         "# Train a net on two data sets.\n# data\n#finetune on a.b\n#   with lr=1 # why\n# finetune more\ntrain n\n# repeat 3\n  on a.b\n"
     )
-    found = edit.bypassed(read(text))
+    found = bypass.bypassed(read(text))
     assert [statement.text for statement in found] == ["finetune on a.b\n  with lr=1 # why"]
-    assert done(text, lambda recipe: edit.uncomment(recipe, found[0])) == text.replace("#finetune", "finetune").replace(
+    assert done(text, lambda recipe: bypass.uncomment(recipe, found[0])) == text.replace("#finetune", "finetune").replace(
         "#   with", "  with"
     )
 
@@ -478,9 +478,9 @@ def test_only_whole_statements_come_back() -> None:
     ],
 )
 def test_a_bypassed_statement_comes_back(text: str, expected: str | None) -> None:
-    last = edit.bypassed(read(text))
+    last = bypass.bypassed(read(text))
     statement = next((found for found in last if isinstance(found.node, Training)), last[0])
-    assert done(text, lambda recipe: edit.uncomment(recipe, statement)) == (expected or text.replace("# ", ""))
+    assert done(text, lambda recipe: bypass.uncomment(recipe, statement)) == (expected or text.replace("# ", ""))
 
 
 def test_names_stay_unique_after_a_copy() -> None:
