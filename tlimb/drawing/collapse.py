@@ -24,18 +24,13 @@ class Collapsed:
 
 
 def collapse(picture: Picture, opened: Collection[str] = ()) -> Collapsed:
-    """Fold chains, then nodes that link from and to the same ones, until nothing is left to fold.
+    """Fold chains, and then nodes and chains that link from and to the same ones.
 
     Args:
         opened: groups that stay open.
     """
-    made = Collapsed(picture, {})
-    while True:
-        before = made
-        for find in (_chains, _siblings):
-            made = _merged(made, find(made.picture), opened)
-        if len(made.picture.nodes) == len(before.picture.nodes):
-            return made
+    chains = _merged(Collapsed(picture, {}), _chains(picture), opened)
+    return _merged(chains, _siblings(chains.picture), opened)
 
 
 def _neighbours(picture: Picture) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:

@@ -1,9 +1,11 @@
 """The states of stages as everybody shows them: glyph, word and colour."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from tlimb.drawing.picture import RANK, Picture
 
 State: TypeAlias = Literal["idle", "queued", "running", "done", "cached", "failed", "problem"]
 
@@ -22,14 +24,11 @@ SIGNS: dict[State, Sign] = {
     "idle": Sign("○", "o", "idle", ""),
     "queued": Sign("◌", ".", "queued", "cyan"),
     "running": Sign("◐", "*", "running", "yellow"),
-    "done": Sign("✔", "+", "done", "green"),
+    "done": Sign("✔", "v", "done", "green"),
     "cached": Sign("≡", "=", "cached", "green"),
     "failed": Sign("✖", "x", "failed", "red"),
     "problem": Sign("!", "!", "problem", "red"),
 }
-
-STORED: dict[str, State] = {"new": "idle", "running": "running", "done": "done", "failed": "failed"}
-"""The states that a store knows."""
 
 PRESSING: tuple[State, ...] = ("running", "failed", "problem")
 """States that a reader should see at once: the frame of a box has their colour too."""
@@ -76,6 +75,12 @@ def tally(counts: "Counter[State]") -> str:
     """How many are in which state: ``6✔ 2◐ 1✖``; what is idle is not told where something else is."""
     shown = [state for state in _ORDER if counts[state] and (state != "idle" or counts.total() == counts["idle"])]
     return " ".join(f"{counts[state]}{SIGNS[state].glyph}" for state in shown)
+
+
+def with_rank(picture: Picture, marks: Mapping[str, Mark]) -> dict[str, Mark]:
+    """The marks and that of the rank, which has no stage: it is done when all that it ranks is."""
+    ranked = {marks.get(link.source, IDLE).state for link in picture.links if link.target == RANK}
+    return {RANK: Mark("done" if ranked <= {"done", "cached"} else "idle"), **marks} if ranked else dict(marks)
 
 
 TWINS = {sign.glyph: sign.ascii for sign in SIGNS.values()}

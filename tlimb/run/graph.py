@@ -7,11 +7,12 @@ from typing import Literal, TextIO
 
 from tlimb.drawing import boxes, rails
 from tlimb.drawing.layout import lay_out
-from tlimb.drawing.marks import IDLE, STORED, Mark, fold
-from tlimb.drawing.picture import RANK, Picture, members, picture, stages_picture
+from tlimb.drawing.marks import Mark, with_rank
+from tlimb.drawing.picture import Picture, picture, stages_picture
 from tlimb.drawing.segments import Look, ansi, plain_text
 from tlimb.recipe.parse import parse
 from tlimb.recipe.tree import Recipe
+from tlimb.run.monitor import Monitor, detail, fold
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
 
@@ -69,14 +70,9 @@ def drawn(
 
 
 def _marks(shown: Picture, graph: StageGraph, store: Store) -> dict[str, Mark]:
-    """The states of the nodes; the rank is done when all that it ranks is."""
-    states = {digest: STORED[state] for digest, state in store.states(graph).items()}
-    of = {digest: (digest,) for digest in states} | members(graph)
-    marks = {node.id: fold(states[digest] for digest in of[node.id]) for node in shown.nodes if node.id in of}
-    ranked = [marks.get(link.source, IDLE).state for link in shown.links if link.target == RANK]
-    if ranked:
-        marks[RANK] = Mark("done" if set(ranked) <= {"done", "cached"} else "idle")
-    return marks
+    seen = Monitor(store, graph).poll()
+    known = {digest: Mark(stage.state, detail(stage, seen.metric)) for digest, stage in seen.stages.items()} | fold(graph, seen)
+    return with_rank(shown, {node.id: known[node.id] for node in shown.nodes if node.id in known})
 
 
 def columns(stream: TextIO) -> int | None:

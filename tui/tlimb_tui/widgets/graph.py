@@ -17,7 +17,7 @@ from textual.strip import Strip
 from tlimb.drawing import boxes, rails
 from tlimb.drawing.collapse import MANY, Collapsed, collapse
 from tlimb.drawing.layout import lay_out
-from tlimb.drawing.marks import IDLE, SIGNS, Mark, fold
+from tlimb.drawing.marks import IDLE, SIGNS, Mark, fold, with_rank
 from tlimb.drawing.picture import Node, Picture
 from tlimb.drawing.segments import Look
 from tlimb_tui.actions import bindings
@@ -112,8 +112,8 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     placeholder: reactive[str] = reactive("No stage yet.")
     """What is said where there is nothing to draw."""
 
-    class Selected(Message):
-        """The user selected a node."""
+    class Told(Message):
+        """Something about a node."""
 
         def __init__(self, view: "GraphView", node: Node) -> None:
             super().__init__()
@@ -123,7 +123,10 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
         def control(self) -> "GraphView":
             return self.view
 
-    class Activated(Selected):
+    class Selected(Told):
+        """The user selected a node."""
+
+    class Activated(Told):
         """The user wants to do something with a node: enter, or a double click."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -219,7 +222,7 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     def _redraw(self) -> None:
         groups = {group: fold(self._marks.get(node, IDLE).state for node in nodes) for group, nodes in self._collapsed.groups.items()}
         self._look = Look(
-            marks={**self._marks, **groups},
+            marks={**with_rank(self._whole, self._marks), **groups},
             selected=self._shown(self._selected),
             hovered=self._hovered,
             letters=self.letters,

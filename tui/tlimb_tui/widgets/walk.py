@@ -64,11 +64,11 @@ class Walk:
         return end
 
     def _nearest(self, node: str, way: Way) -> str | None:
-        """The nearest box above or below: first among those of the same layer, which begin in the same column."""
+        """The nearest box above or below: among those of the same layer, which begin in the same column, or else of the nearest layer."""
         here = self.places[node]
         sign = 1 if way == "down" else -1
         found = [
-            (place.x != here.x, sign * (place.y - here.y), abs(place.x - here.x), other)
+            (abs(place.x - here.x), sign * (place.y - here.y), other)
             for other, place in self.places.items()
             if sign * (place.y - here.y) > 0
         ]
