@@ -1,6 +1,7 @@
 """`tlimb graph`: which picture, in which form, with which states."""
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,9 +10,11 @@ from click.testing import CliRunner
 from emit.small_graphs import sweep
 
 from tlimb.cli import main
-from tlimb.run import graph as drawing
+from tlimb.run import graph as picturing
 from tlimb.run.store import Store
 
+DIGEST = re.compile(r"\b[0-9a-f]{8}\b")
+ROOT = Path(__file__).parents[2]
 RECIPE = "pretrain resnet18 on demo.age as brainage\nfinetune on demo.sex\nsweep finetune.lr in [1e-4, 1e-3]\n"
 
 
@@ -86,6 +89,15 @@ def test_states_come_from_the_store(tmp_path: Path) -> None:
         store.folder(stage.digest).mkdir()
         known = {"format": 1, "digest": stage.digest, "name": stage.name, "kind": stage.kind, "metrics": {"val.auroc": 0.8125}}
         (store.folder(stage.digest) / "results.json").write_text(json.dumps(known))
-    rows = drawing.drawn(None, plan, store, form="rails", stages=True)[0].splitlines()
+    rows = picturing.drawn(None, plan, store, form="rails", stages=True)[0].splitlines()
     assert [next(c for c in row if c in "○✔") for row in rows] == ["✔"] * 3 + ["○"] * 5
     assert "auroc 0.812" in rows[2]
+
+
+@pytest.mark.parametrize("block", re.findall(r"```\n\$ tlimb graph (.*?)\n(.*?)```", (ROOT / "docs/graph.md").read_text(), re.DOTALL))
+def test_the_drawings_of_the_documents_are_what_is_drawn(block: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, shown = block
+    recipe, *options = arguments.split()
+    monkeypatch.setenv("NO_COLOR", "1")
+    drawn = run(str(ROOT / recipe), "--store", str(tmp_path), *options)[1]
+    assert DIGEST.sub("", drawn) == DIGEST.sub("", shown)
