@@ -96,6 +96,8 @@ def picture(recipe: Recipe, *, plan: StageGraph | None = None, data: bool = Fals
     """
     ids, parents, grid = step_ids(recipe), stage_parents(recipe), axes(recipe)
     folds = {name: len(set(digests)) for name, digests in members(plan).items()} if plan and not _searching(plan) else {}
+    trials = next((statement.trials for statement in recipe.statements if isinstance(statement, Search)), None)
+    repeats = max(1, len(seeds(recipe)))
     nodes: list[Node] = []
     links: list[Link] = []
     bound: dict[int, frozenset[int]] = {}
@@ -124,7 +126,7 @@ def picture(recipe: Recipe, *, plan: StageGraph | None = None, data: bool = Fals
             links.append(Link(str(ids[parent]), name))
         swept = ", ".join(grid[place].written.removeprefix(f"{name}.") for place in sorted(mine))
         lines = (*_phrases(statement, name), *([f"sweep {swept}"] if swept else []))
-        fold = folds.get(name) or _fold(recipe, [grid[place] for place in sorted(bound[number])])
+        fold = folds.get(name) or _fold([grid[place] for place in bound[number]], trials, repeats)
         nodes.append(Node(name, number, "train" if trains else "evaluate", name, lines, fold))
     ranked = _rank(recipe, plan, nodes, links)
     return Picture((*nodes, *ranked[:1]), (*links, *ranked[1:]))  # type: ignore[arg-type]
@@ -256,13 +258,12 @@ def _source(recipe: Recipe, source: str) -> Node:
     return Node(source, None, "data", name, (*([", ".join(labels)] if labels else []), *([module] if module else []), *lines))
 
 
-def _fold(recipe: Recipe, bound: list[Axis]) -> int:
+def _fold(bound: list[Axis], trials: int | None, repeats: int) -> int:
     """How many stages a step has, as far as the text alone tells."""
     count = math.prod(axis.size for axis in bound)
-    search = next((statement for statement in recipe.statements if isinstance(statement, Search)), None)
-    if search is not None and bound:
-        count = min(count, search.trials or count)
-    return (int(count) if math.isfinite(count) else 1) * max(1, len(seeds(recipe)))
+    if bound and trials is not None:
+        count = min(count, trials)
+    return (int(count) if math.isfinite(count) else 1) * repeats
 
 
 def _searching(plan: StageGraph) -> bool:
