@@ -217,6 +217,20 @@ async def test_many_nodes_are_folded_and_opened() -> None:
         assert host.selected == "group:s0"
 
 
+async def test_layouts_of_many_nodes_do_not_pile_up() -> None:
+    host = Host(drawn(siblings(MANY + 1)))
+    async with host.run_test(size=(120, 30)) as pilot:
+        host.graph.folded = False
+        for count in range(MANY + 2, MANY + 12):
+            host.shown = drawn(siblings(count))
+            host.graph.show(host.shown, {}, None)
+        assert len(host.workers) == 1
+        for _ in range(3):
+            await host.workers.wait_for_complete()
+            await pilot.pause()
+        assert len(host.graph._shape.picture.nodes) == MANY + 12
+
+
 async def test_z_folds_a_small_graph_too() -> None:
     host = Host(drawn(siblings(5)))
     async with host.run_test(size=(120, 30)) as pilot:

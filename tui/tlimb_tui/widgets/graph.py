@@ -129,6 +129,13 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     class Activated(Told):
         """The user wants to do something with a node: enter, or a double click."""
 
+    class Made(Message, bubble=False):
+        """A thread has made a layout."""
+
+        def __init__(self, shape: Shape, asked: int) -> None:
+            super().__init__()
+            self.shape, self.asked = shape, asked
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._whole = NOTHING
@@ -141,6 +148,7 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
         self._walk = Walk(NOTHING, {}, stacked=True)
         self._look = Look()
         self._asked = 0
+        self._busy = False
 
     # ------------------------------------------------------------------ what others call
     def show(self, picture: Picture, marks: Mapping[str, Mark], selected: str | None) -> None:
@@ -197,18 +205,19 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
             self.app.size.width >= BOXES_FROM,
         )
         if len(shown.nodes) <= MANY:
-            self._adopt(asked, shape(shown, mode, width, wide=wide))
-        else:
-            self.run_worker(
-                lambda: self.app.call_from_thread(self._adopt, asked, shape(shown, mode, width, wide=wide)),
-                thread=True,
-                exclusive=True,
-                group="layout",
-            )
+            self._adopt(shape(shown, mode, width, wide=wide))
+        elif not self._busy:  # else the one that is being made is followed by another
+            self._busy = True
+            self.run_worker(lambda: self.post_message(self.Made(shape(shown, mode, width, wide=wide), asked)), thread=True)
 
-    def _adopt(self, asked: int, made: Shape) -> None:
-        if asked != self._asked:
-            return
+    def on_graph_view_made(self, message: Made) -> None:
+        self._busy = False
+        if message.asked == self._asked:
+            self._adopt(message.shape)
+        else:
+            self._arrange()
+
+    def _adopt(self, made: Shape) -> None:
         self._shape = made
         self._walk = Walk(made.picture, made.places, stacked=made.mode == "rails")
         self._hovered = None
