@@ -252,6 +252,7 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
     """Show variants and stages, what is shared, what is finished and how many parameters train."""
     from tlimb.run.anatomy import parameters
     from tlimb.run.store import Store
+    from tlimb.run.subjects import roles, roles_text
     from tlimb.stages.describe import describe
 
     opened, graph = _open(recipe, datasets, overrides)
@@ -275,7 +276,11 @@ def plan(recipe: str, datasets: Path | None, store: Path | None, overrides: tupl
         left = graph.search.trials - len(graph.variants)
         rounds = f"{graph.search.trials} trials in {graph.search.rounds} rounds of {graph.search.round}"
         click.echo(f"search {graph.search.method}: {rounds}; {len(graph.variants)} are known, {left} follow from the results")
-    click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)\n")
+    click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)")
+    for name in dict.fromkeys(stage.name for stage in graph.stages if stage.kind == "prepare"):
+        if name in opened.datasets:
+            click.echo(f"{name}: {roles_text(roles(graph, opened.datasets[name]))}")
+    click.echo()
     for stage in graph.stages:
         count = counts.get(stage.digest)
         unknown = "parameters: known once the data are prepared" if stage.kind == "fit" else ""
@@ -605,6 +610,34 @@ def data_check(name: str, datasets: Path | None, quick: bool, as_json: bool) -> 
 
     problems = check_dataset(name, datasets, images=not quick, as_json=as_json, echo=click.echo)
     click.get_current_context().exit(1 if problems else 0)
+
+
+@data.command("show", **_example("tlimb data show ixi sub-IXI002"))
+@click.argument("name")
+@click.argument("participant", required=False)
+@click.option("--session", help="Of the participant (default: the first).")
+@click.option("--at", metavar="X,Y,Z", help="Voxels to look at (default: the middle).")
+@click.option("--volume", type=click.IntRange(1), default=1, show_default=True, help="Of a file with several.")
+@datasets_option
+@json_option
+def data_show(
+    name: str, participant: str | None, session: str | None, at: str | None, volume: int, datasets: Path | None, as_json: bool
+) -> None:
+    """List the participants of a data set, or draw the scan of one."""
+    import shutil
+
+    from tlimb.run.subjects import colourful, find, show_scan, show_subjects
+
+    dataset = find(name, datasets)
+    if participant is None:
+        show_subjects(dataset, as_json=as_json, echo=click.echo)
+        return
+    try:
+        place = [int(part) for part in at.split(",")] if at else None
+    except ValueError:
+        raise InputError(f"--at {at}: not whole numbers", "for example --at 20,24,20; of time series the number of a region") from None
+    width, colour = min(160, shutil.get_terminal_size().columns), colourful()
+    show_scan(dataset, participant, session, at=place, frame=volume - 1, width=width, colour=colour, echo=click.echo)
 
 
 @data.command("add", **_example("tlimb data add /data/ixi --name ixi"))
