@@ -175,6 +175,14 @@ async def test_the_selection_is_scrolled_to() -> None:
         assert host.graph.scroll_y == 0
 
 
+async def test_rails_scroll_up_and_down_only() -> None:
+    host = Host(drawn(siblings(40)))
+    async with host.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        assert (host.graph.shown_as, host.graph.show_vertical_scrollbar, host.graph.show_horizontal_scrollbar) == ("rails", True, False)
+        assert max(map(len, host.rows())) <= 60
+
+
 async def test_letters_and_reasons_of_connect_mode() -> None:
     host = Host(drawn(RECIPE))
     async with host.run_test(size=(120, 30)) as pilot:

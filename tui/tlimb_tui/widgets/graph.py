@@ -57,7 +57,7 @@ def shape(picture: Picture, mode: Mode, width: int, *, wide: bool) -> Shape:
             return Shape(picture, boxes.Drawing(layout), places, Size(layout.width, layout.height))
     drawing = rails.Drawing(rails.lay_out(picture))
     places = {node.id: Region(0, row, width, 1) for row, node in enumerate(picture.nodes)}
-    return Shape(picture, drawing, places, Size(width, drawing.height))
+    return Shape(picture, drawing, places, Size(1, drawing.height))  # rows are cut: nothing to scroll to
 
 
 class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
@@ -224,7 +224,7 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
         self.virtual_size = made.size
         other = "rails" if made.mode == "boxes" else "boxes"
         self.border_title = f"graph · {made.mode}"
-        self.border_subtitle = f"v {other} · x data {'off' if self.data else 'on'}"
+        self.border_subtitle = f"v {other} · x data edges"
         self._reveal()
         self._redraw()
 
