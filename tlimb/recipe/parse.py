@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -81,7 +81,12 @@ def tokens(statement: str, form: str) -> list[Token]:
     Raises:
         UnexpectedInput: the statement is wrong.
     """
-    return list(grammar().parse_interactive(_without_verb(statement), start=form).iter_parse())
+    return list(read_tokens(statement, form))
+
+
+def read_tokens(statement: str, form: str) -> Iterator[Token]:
+    """As `tokens`, one after the other up to the first that is wrong."""
+    return grammar().parse_interactive(_without_verb(statement), start=form).iter_parse()
 
 
 @cache

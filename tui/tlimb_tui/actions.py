@@ -4,12 +4,14 @@ An action of scope ``edit`` is handled by ``action_<id>`` of the widget that bin
 the app. Keys are Textual's names, parted by commas; the first is the one that is shown. A user's own keys: `tlimb_tui.keymap`.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
+from textual.keys import format_key
 
-Scope = Literal["app", "edit", "graph", "editor", "inspector", "run", "results", "data", "configs"]
+Scope = Literal["app", "edit", "graph", "editor", "inspector", "problems", "run", "results", "data", "configs"]
 
 SCOPES: dict[Scope, str] = {
     "app": "Everywhere",
@@ -17,12 +19,19 @@ SCOPES: dict[Scope, str] = {
     "graph": "Edit: moving in the graph",
     "editor": "Edit: the text",
     "inspector": "Edit: the inspector",
+    "problems": "Edit: the list of problems",
     "run": "Run",
     "results": "Results",
     "data": "Data",
     "configs": "YAML and Nextflow",
 }
 """The scopes in the order of the help screen, with their headings."""
+
+TAB_OF: dict[Scope, str] = {
+    **dict.fromkeys(("edit", "graph", "editor", "inspector", "problems"), "edit"),
+    **{scope: scope for scope in ("run", "results", "data", "configs")},
+}
+"""The tab on which a scope is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +69,28 @@ ACTIONS: tuple[Action, ...] = (
     Action("tab_results", "3,alt+3", "Results", "Show the ranking and the curves.", "app"),
     Action("tab_data", "4,alt+4", "Data", "Show the data sets of the catalogue.", "app"),
     Action("tab_configs", "5,alt+5", "YAML", "Show the configs and the Nextflow project that the recipe stands for.", "app"),
-    Action("help", "question_mark,f1", "Keys", "Show all keys; enter runs what is chosen.", "app", show=True),
+    Action("help", "question_mark,f1", "Keys", "Search all keys and actions; enter runs what is chosen.", "app", show=True),
+    Action("open", "ctrl+o", "Open", "Open a recipe, or start a new one from a shipped one.", "app"),
     Action("save", "ctrl+s", "Save", "Save the recipe.", "app"),
+    Action("save_as", "", "Save as", "Save the recipe under another name.", "app"),
+    Action("reload", "", "Reload", "Read the file and the data sets again; what was typed stays.", "app"),
+    Action("change_theme", "", "Theme", "Choose a theme.", "app"),
+    Action("change_light", "f9", "Light/dark", "Change between the light and the dark theme.", "app"),
+    Action("next_pane", "f6", "Next pane", "Go to the next pane.", "app"),
     Action("quit", "ctrl+q", "Quit", "Leave; unsaved changes are asked about, a run goes on.", "app"),
     # ------------------------------------------------------------------ edit: problems, history, find (S)
-    Action("next_problem", "full_stop", "Next problem", "Go to the next problem of the recipe.", "edit"),
-    Action("fix_problem", "comma", "Fix it", "Apply the fix of the problem at the cursor, or of the next one.", "edit"),
+    Action("next_problem", "full_stop,f8", "Next problem", "Go to the next problem of the recipe.", "edit"),
+    Action("fix_problem", "comma,f7", "Fix it", "Apply the fix of the problem at the cursor, or of the next one that has one.", "edit"),
+    Action("problems", "p", "Problems", "List all problems, or close the list.", "edit"),
+    Action("find", "slash,ctrl+f", "Find", "Find a stage, or words in the text.", "edit", show=True),
     Action("undo", "u,ctrl+z", "Undo", "Take back the last change of the text, whoever made it.", "edit"),
     Action("redo", "ctrl+r,ctrl+y", "Redo", "Make the change again that was taken back.", "edit"),
+    Action("to_text", "t", "Text", "Go from the graph to the line of the selected statement.", "edit"),
+    Action("to_graph", "escape", "Graph", "Go back to the graph.", "edit"),
+    # ------------------------------------------------------------------ the text (S)
+    Action("complete", "ctrl+@,ctrl+space", "Complete", "Offer what fits at the cursor.", "editor"),
+    Action("select_all", "alt+a", "Select all", "Select the whole text.", "editor"),
+    Action("toggle_comment", "ctrl+underscore,ctrl+slash", "Comment", "Turn the selected lines into comments, or back.", "editor"),
     # ------------------------------------------------------------------ graph (G)
     Action("go_right", "right,l", "To what follows", "Select the nearest stage that this one leads to.", "graph"),
     Action("go_left", "left,h", "To what it needs", "Select the nearest stage that this one needs.", "graph"),
@@ -93,3 +116,29 @@ def bindings(scope: Scope) -> list[Binding]:
         for action in ACTIONS
         if action.scope == scope and action.keys
     ]
+
+
+def without_taken(own: Iterable[BindingType], *scopes: Scope) -> list[Binding]:
+    """Bindings of a library's widget without the keys that actions of these scopes have."""
+    taken = {key.strip() for action in ACTIONS if action.scope in scopes for key in action.keys.split(",")}
+    found = []
+    for binding in Binding.make_bindings(own):
+        if binding.key not in taken:
+            found.append(binding)
+    return found
+
+
+def action_of(name: str) -> Action:
+    """The action that a keymap calls so."""
+    return next(action for action in ACTIONS if action.name == name)
+
+
+def keys_of(action: Action, keymap: Mapping[str, str]) -> str:
+    """How the keys of an action are written, with a user's own keys."""
+    return " ".join(key_text(key) for key in keymap.get(action.name, action.keys).split(",") if key.strip())
+
+
+def key_text(key: str) -> str:
+    """How a key is written: ``^s``, ``f5``, ``.``."""
+    *modifiers, last = key.strip().split("+")
+    return "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers) + format_key(last)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from tlimb.errors import Edit, Span
 from tlimb.recipe.parse import newline, read
 
 
@@ -75,3 +76,19 @@ def _matches(one: Sequence[str], other: Sequence[str]) -> dict[int, int]:
     """Where the pieces of one that the other has too stand in it, in order."""
     blocks = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
     return {block.a + step: block.b + step for block in blocks for step in range(block.size)}
+
+
+def difference(before: str, after: str) -> Edit:
+    """The smallest single edit that makes one text of another."""
+    start = _common(before, after, len(min(before, after, key=len)))
+    tail = _common(before[::-1], after[::-1], len(min(before, after, key=len)) - start)
+    return Edit(Span(start, len(before) - tail), after[start : len(after) - tail])
+
+
+def _common(one: str, other: str, most: int) -> int:
+    """How many characters two texts have in common at their start, at most as many as given."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low

@@ -22,7 +22,7 @@ from tlimb.run.opening import Opened, Source
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
 from tlimb_tui.lines import uneven_lines
-from tlimb_tui.merge import Merged, merge
+from tlimb_tui.merge import Merged, difference, merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,21 @@ class Workspace:
     """
 
     def __init__(
-        self, path: Path | None = None, text: str = "", *, datasets: Path | None = None, store: Path | None = None, lazy: bool = False
+        self,
+        path: Path | None = None,
+        text: str = "",
+        *,
+        folder: Path | None = None,
+        datasets: Path | None = None,
+        store: Path | None = None,
+        lazy: bool = False,
     ) -> None:
         """Take a text; `open` reads a file.
 
         Args:
             path: Where it is saved.
             text: The recipe.
+            folder: Where one without a path looks for data sets and results.
             datasets: The datasets.yaml to use instead of the ones beside and above the recipe.
             store: Where results lie, instead of ``runs`` beside the recipe.
             lazy: Read data sets only in `read_datasets`, which may be called in a thread; until then nothing is checked that needs them.
@@ -76,7 +84,7 @@ class Workspace:
         self.lazy = lazy
         self._mark = False
         self._seen: tuple[int, ...] = ()
-        self._given_datasets, self._given_store = datasets, store
+        self._given_folder, self._given_datasets, self._given_store = folder, datasets, store
         self.datasets_error: InputError | None = None
         self.store_error: InputError | None = None
         self._place()
@@ -104,10 +112,21 @@ class Workspace:
         found._seen = _signature(path)
         return found
 
+    def another(self, path: Path | None, text: str = "", folder: Path | None = None) -> "Workspace":
+        """Another recipe, with the data sets and the store that were given for this one.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        datasets, store = self._given_datasets, self._given_store
+        if path is not None:
+            return Workspace.open(path, datasets=datasets, store=store, lazy=self.lazy)
+        return Workspace(None, text, folder=folder, datasets=datasets, store=store, lazy=self.lazy)
+
     # ------------------------------------------------------------------ where it stands
     def _place(self) -> None:
         """Look up what depends on the folder."""
-        self.folder = self.path.resolve().parent if self.path is not None else Path.cwd()
+        self.folder = self.path.resolve().parent if self.path is not None else self._given_folder or Path.cwd()
         self.catalogue: Catalogue = load_catalogue(self.folder)
         self.reload_datasets()
         self.store: Store | None = None
@@ -139,6 +158,7 @@ class Workspace:
     # ------------------------------------------------------------------ text
     def set_text(self, text: str) -> None:
         """Take a new text; its tree and diagnostics follow."""
+        self.plan_error = _moved(self.plan_error, difference(self.text, text)) if self.plan_error else ()
         self.text = text
         self.revision += 1
         readings = read(text)
@@ -159,7 +179,7 @@ class Workspace:
         if not self.reading:
             self._meaning = check(self.recipe, self.catalogue, self.datasets)
         torn = [piece.span for piece, kept in zip(self.pieces, self._nodes(), strict=True) if kept is None or kept in self.broken]
-        lost = any(piece.node is None for piece in self.pieces)
+        lost = not self.pieces or any(piece.node is None for piece in self.pieces)
         meaning = [
             problem
             for problem in self._meaning
@@ -169,6 +189,12 @@ class Workspace:
         ]
         found = [*self.parsed.diagnostics, *meaning, *uneven_lines(self.text)]
         self.diagnostics = tuple(sorted(found, key=lambda problem: problem.span))
+
+    @property
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """What is wrong with the text or, where nothing is, with its plan."""
+        errors = any(problem.severity == "error" for problem in self.diagnostics)
+        return self.diagnostics if errors else tuple(sorted((*self.diagnostics, *self.plan_error), key=lambda problem: problem.span))
 
     def _nodes(self) -> Iterator[int | None]:
         """The number in `recipe.statements` of each piece."""
@@ -310,6 +336,14 @@ def _with_last_nodes(text: str, readings: Sequence[Reading], before: Sequence[Pi
                 node = _fitted(old.node, reading.span)
         pieces.append(Piece(written, reading.span, node))
     return tuple(pieces)
+
+
+def _moved(problems: Sequence[Diagnostic], edit: Edit) -> tuple[Diagnostic, ...]:
+    """Problems where they stand after an edit; those that it touches are gone until they are found again."""
+    step = len(edit.new) - (edit.span.end - edit.span.start)
+    before = [problem for problem in problems if problem.span.end < edit.span.start]
+    after = [shifted(problem, step) for problem in problems if problem.span.start > edit.span.end]
+    return (*before, *after)
 
 
 def _fitted(node: Statement, span: Span) -> Statement:
