@@ -344,20 +344,27 @@ def graph(
 @datasets_option
 @set_option
 @click.option("-o", "out", type=click.Path(path_type=Path, file_okay=False), help="One file a stage in this folder.")
-def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
+@click.option("--origins", is_flag=True, help="Say at each line what of the recipe it comes from.")
+def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out: Path | None, origins: bool) -> None:
     """Print the component configs that the recipe stands for, one YAML document a stage."""
-    from tlimb.configs.text import dump, dump_graph, header
+    from tlimb.configs.text import dump, header
 
-    _, stages = _open(recipe, datasets, overrides)
+    opened, stages = _open(recipe, datasets, overrides)
+    texts = [dump(dict(stage.config)) for stage in stages.stages]
+    if origins and opened.recipe is not None:
+        from tlimb.configs.origins import Origins, explained
+
+        known = [Origins(opened.recipe, stage, opened.source.overrides_from) for stage in stages.stages]
+        texts = [explained(text, of) for text, of in zip(texts, known, strict=True)]
     if out is None:
-        click.echo(dump_graph(stages), nl=False)
+        click.echo("---\n".join([dump(header(stages)), *texts]), nl=False)
         return
     from tlimb.files import write_text
 
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "recipe.yaml", dump(header(stages)))
-    for stage in stages.stages:
-        write_text(out / f"{stage.name}-{stage.digest}.yaml", dump(dict(stage.config)))
+    for stage, text in zip(stages.stages, texts, strict=True):
+        write_text(out / f"{stage.name}-{stage.digest}.yaml", text)
     click.echo(f"wrote {len(stages.stages) + 1} files to {out}", err=True)
 
 

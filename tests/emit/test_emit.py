@@ -10,7 +10,7 @@ import yaml
 from emit.small_graphs import graph, stage, sweep
 from tlimb.assets import asset
 from tlimb.configs.text import dump
-from tlimb.emit.nextflow import TEMPLATES, Options, emit
+from tlimb.emit.nextflow import TEMPLATES, Options, emit, process_text, processes
 from tlimb.emit.width import width
 from tlimb.stages.graph import StageGraph
 from tlimb.stages.part import part
@@ -54,6 +54,23 @@ def test_the_program_does_not_grow_with_the_variants(templates: dict[str, str]) 
     small, large = compiled(sweep(1), templates), compiled(sweep(50), templates)
     assert small["main.nf"] == large["main.nf"]
     assert small["main.nf"].count("\nprocess ") == 5
+
+
+def test_a_stage_has_a_process_whose_text_is_found(templates: dict[str, str]) -> None:
+    whole = sweep(2)
+    main = compiled(whole, templates)["main.nf"]
+    names = processes(whole)
+    assert {stage.name: names[stage.digest] for stage in whole.stages} == {
+        "ukb": "PREPARE",
+        "hcp": "PREPARE",
+        "pretrain": "PRETRAIN",
+        "finetune": "FINETUNE",
+        "evaluate": "EVALUATE",
+    }
+    text = process_text(main, "FINETUNE")
+    assert text.startswith("process FINETUNE {\n")
+    assert text.endswith('    stub:\n    """\n    mkdir ${id}\n    """\n}\n')
+    assert text.count("process ") == 1
 
 
 def test_a_part_is_the_same_program_with_fewer_jobs(templates: dict[str, str]) -> None:

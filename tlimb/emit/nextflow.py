@@ -85,7 +85,7 @@ def emit(
     keys = {stage.digest: step_of(stage) for stage in graph.stages}
     searched = graph.search.steps if graph.search else ()
     rounds = _rounds(graph)
-    names = _names(list(dict.fromkeys((*keys.values(), *searched))), ("RANK", "ASK", "ROUND", *(round_.name for round_ in rounds)))
+    names = _process_names(graph)
     ids = {stage.digest: job_id(stage) for stage in graph.stages}
     steps = _steps(graph, keys, names)
     plan = json.dumps(graph.document(), ensure_ascii=False) + "\n"
@@ -133,6 +133,18 @@ def emit(
     dump = ConfigText()
     files |= {f"configs/{ids[stage.digest]}.yaml": dump(stage.config) for stage in graph.stages}
     return files
+
+
+def processes(graph: StageGraph) -> dict[str, str]:
+    """The name of the process whose task a stage is, by digest."""
+    names = _process_names(graph)
+    return {stage.digest: names[step_of(stage)] for stage in graph.stages}
+
+
+def process_text(main: str, process: str) -> str:
+    """A process of `main.nf`."""
+    start = main.index(f"process {process} {{")
+    return main[start : main.index("\n}\n", start) + 3]
 
 
 class ConfigText:
@@ -196,6 +208,12 @@ def job_id(stage: Stage) -> str:
 def step_of(stage: Stage) -> tuple[str, str]:
     """What makes stages tasks of one process: the step's name; preparing is one step for all data sets, so is reading weights."""
     return (stage.kind, stage.kind) if stage.kind in ("prepare", "weights") else (stage.kind, stage.name)
+
+
+def _process_names(graph: StageGraph) -> dict[tuple[str, str], str]:
+    """The process of each step, those of a search included."""
+    keys = [*map(step_of, graph.stages), *(graph.search.steps if graph.search else ())]
+    return _names(list(dict.fromkeys(keys)), ("RANK", "ASK", "ROUND", *(round_.name for round_ in _rounds(graph))))
 
 
 def _names(keys: list[tuple[str, str]], reserved: tuple[str, ...]) -> dict[tuple[str, str], str]:
