@@ -55,6 +55,15 @@ def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset])
     return sorted(checker.found, key=lambda diagnostic: diagnostic.span)
 
 
+def check_stage(recipe: Recipe, number: int, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
+    """The mistakes of meaning of one training statement; its DataModule is taken for the default one."""
+    checker = _Checker(recipe, catalogue, datasets)
+    statement = recipe.statements[number]
+    assert isinstance(statement, Training)
+    checker.stage(statement, number)
+    return checker.found
+
+
 @dataclass(slots=True)
 class _Checker:
     recipe: Recipe
@@ -104,7 +113,7 @@ class _Checker:
                 case Rank():
                     self._metric(statement.metric, statement.metric_span, "rank by")
                 case Training():
-                    self._training(statement, index)
+                    self.stage(statement, index)
         if not any(isinstance(statement, Training) and VERBS[statement.verb].trains for statement in statements):
             self._error(
                 "no-stage",
@@ -180,7 +189,11 @@ class _Checker:
             return
         if dataset is None:
             return
-        available = len(dataset.listing().participants)
+        try:
+            available = len(dataset.listing().participants)
+        except InputError as error:
+            self._error("bad-dataset", statement.dataset_span, error.message, error.hint)
+            return
         asked = sum(amount for _, amount in rule.parts if isinstance(amount, int))
         if asked > available:
             message = f"the parts ask for {asked} subjects, but {dataset.name} has {available}"
@@ -239,7 +252,8 @@ class _Checker:
             self._unknown("unknown-metric", "metric", written, span, offered, message)
 
     # ------------------------------------------------------------------ stages
-    def _training(self, statement: Training, index: int) -> None:
+    def stage(self, statement: Training, index: int) -> None:
+        """One training statement."""
         verb = VERBS[statement.verb]
         for clause in statement.clauses:
             if clause.word not in verb.clauses:

@@ -11,7 +11,7 @@ from tlimb.recipe.parse import parse
 from tlimb.recipe.patch import cut_clause, cut_item, words
 from tlimb.recipe.settings import arguments
 from tlimb.recipe.split import scan
-from tlimb.recipe.tree import Argument, Component, Recipe, Set, Training
+from tlimb.recipe.tree import Argument, Clause, Component, Items, Range, Recipe, Set, Sweep, Training, Value
 
 _ORDER = tuple(CLAUSES)
 
@@ -47,13 +47,19 @@ def set_clause(recipe: Recipe, number: int, word: str, payload: str) -> list[Edi
     clause = stage.clause(word)
     if clause is None:
         return [put_words(recipe.text, place_of(stage, word), f"{word} {payload}")]
-    return [words(recipe.text, Span(_after(recipe.text, clause.word_span.end), clause.span.end), payload)]
+    return [words(recipe.text, Span(payload_start(recipe.text, clause), clause.span.end), payload)]
 
 
 def unset_clause(recipe: Recipe, number: int, word: str) -> list[Edit]:
     """Take a clause away from a stage; none where it has none."""
     clause = training(recipe, number).clause(word)
     return [cut_clause(recipe.text, clause.span)] if clause is not None else []
+
+
+def payload_start(text: str, clause: Clause) -> int:
+    """Where what a clause says starts, behind its word and what is ignored after that."""
+    end = clause.word_span.end
+    return next(end + start for kind, start, _ in scan(text[end:]) if kind not in ("blank", "newline", "comment"))
 
 
 def place_of(stage: Training, word: str) -> int:
@@ -198,11 +204,18 @@ def require_component(written: str) -> None:
         raise InputError(f"'{written}' is no component", "write e.g. resnet18 or flip(axis=lr)")
 
 
-def can_be_value(value: str) -> bool:
-    """Whether a text is one value of the language."""
-    read = parse(f"set a = {value}")
-    ends = [node.value.span.end for node in read.recipe.statements if isinstance(node, Set)]
-    return not read.diagnostics and ends == [len(read.recipe.text)]
+def axis_of(text: str) -> Items | Range | None:
+    """The values of a sweep that a text is, a list or a range; None where it is neither."""
+    read = parse(f"sweep a in {text}")
+    found = [node.values for node in read.recipe.statements if isinstance(node, Sweep)]
+    return found[0] if not read.diagnostics and [values.span.end for values in found] == [len(read.recipe.text)] else None
+
+
+def value_of(text: str) -> Value | None:
+    """The value that a text is in the language; None where it is none, or more than one."""
+    read = parse(f"set a = {text}")
+    found = [node.value for node in read.recipe.statements if isinstance(node, Set)]
+    return found[0] if not read.diagnostics and [value.span.end for value in found] == [len(read.recipe.text)] else None
 
 
 def _require_setting(key: str, value: str) -> None:
@@ -210,11 +223,3 @@ def _require_setting(key: str, value: str) -> None:
     ends = [node.value.span.end for node in read.recipe.statements if isinstance(node, Set) and node.path == key]
     if read.diagnostics or ends != [len(read.recipe.text)]:
         raise InputError(f"'{key}={value}' cannot be written in a recipe", "give a key and a value, strings in double quotes")
-
-
-def _after(text: str, position: int) -> int:
-    """Where the next token starts."""
-    for kind, start, _ in scan(text[position:]):
-        if kind not in ("blank", "newline", "comment"):
-            return position + start
-    return len(text)

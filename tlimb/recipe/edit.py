@@ -126,7 +126,7 @@ def insert_between(recipe: Recipe, child: int, statement: str) -> list[Edit]:
     if wanted.get(child) is None:
         raise InputError("this stage continues nothing, so there is no link into it", "add a stage after another one instead")
     if not isinstance(node, Training) or not _trains(node) or node.architecture is not None:
-        raise InputError(f"'{statement}' cannot stand between two stages", "only what goes on training does, such as finetune")
+        raise InputError("only what goes on training stands between two stages", "insert e.g. finetune on demo.age")
     wanted = {**wanted, NEW: wanted[child], child: NEW}
     return _put(recipe, child - 1 if child else None, Slot(NEW, node, statement), wanted)
 
@@ -150,17 +150,15 @@ def put(recipe: Recipe, statement: str) -> list[Edit]:
 
 
 def place(recipe: Recipe, node: Statement) -> int | None:
-    """Behind which statement one for the whole recipe is best written; None for in front of all."""
-    order = (*_HEAD, *_TAIL)
-    rank = order.index(type(node)) if type(node) in order else len(order)
+    """Behind which statement a new one is best written; None for in front of all."""
+    rank = _rank(node)
     first = next((number for number, other in enumerate(recipe.statements) if isinstance(other, Training)), len(recipe.statements))
-    fitting = [
-        number
-        for number, other in enumerate(recipe.statements)
-        if (type(other) in order and order.index(type(other)) <= rank and (rank >= len(_HEAD) or number < first))
-        or (rank >= len(_HEAD) and isinstance(other, Training))
-    ]
-    return max(fitting, default=None)
+    above = recipe.statements[:first] if rank < len(_HEAD) else recipe.statements
+    return max((number for number, other in enumerate(above) if _rank(other) <= rank), default=None)
+
+
+def _rank(node: Statement) -> int:
+    return next(place for place, kind in enumerate((*_HEAD, Training, *_TAIL)) if isinstance(node, kind))
 
 
 def subject(node: Statement, names: Sequence[str | None]) -> Hashable:
@@ -177,15 +175,16 @@ def subject(node: Statement, names: Sequence[str | None]) -> Hashable:
             return id(node)
 
 
-def insert_after(recipe: Recipe, number: int | None, statement: str, *, adopt: bool = False) -> list[Edit]:
+def insert_after(recipe: Recipe, number: int | None, statement: str, *, source: Source = None, adopt: bool = False) -> list[Edit]:
     """Put a new statement behind another, or with None in front of all.
 
-    A new training statement without `from` and architecture continues the stage it is put behind.
+    A new training statement without `from` and architecture continues `source` or, where that is not given, the stage it is put behind.
 
     Args:
         recipe: the recipe.
         number: the statement above.
         statement: the text of one statement.
+        source: what a new stage continues.
         adopt: the stages that continued the one above continue the new one.
 
     Raises:
@@ -194,11 +193,12 @@ def insert_after(recipe: Recipe, number: int | None, statement: str, *, adopt: b
     node, statement = _one_statement(statement, recipe.newline)
     wanted = sources(recipe)
     if isinstance(node, Training) and number is not None and number in wanted:
-        above = number if _trains(recipe.statements[number]) else wanted[number]
         if adopt and _trains(node):
-            wanted = {child: NEW if source == number else source for child, source in wanted.items()}
-        if node.clause("from") is None and node.architecture is None and above is not None:
-            wanted[NEW] = above
+            wanted = {child: NEW if parent == number else parent for child, parent in wanted.items()}
+        if source is None:
+            source = number if _trains(recipe.statements[number]) else wanted[number]
+    if isinstance(node, Training) and node.clause("from") is None and node.architecture is None and source is not None:
+        wanted[NEW] = source
     return _put(recipe, number, Slot(NEW, node, statement), wanted)
 
 
