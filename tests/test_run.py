@@ -64,7 +64,7 @@ def test_a_recipe_becomes_a_ranked_result_and_the_second_run_trains_nothing(lab:
     plan = json.loads(run("plan", "card.tlr", "--json", cwd=lab).stdout)
     assert {stage["state"] for stage in plan["stages"]} == {"done"}
     states = json.loads(run("status", "--store", "runs", "--json", cwd=lab).stdout)
-    assert {stage["digest"]: stage["state"] for stage in states["stages"]} == dict.fromkeys(stages, "done")
+    assert {stage["digest"]: stage["state"] for stage in states["stages"]} == dict.fromkeys(stages, "cached"), "the second run found them"
 
 
 def test_killed_in_mid_epoch_and_run_again_equals_uninterrupted(lab: Path) -> None:

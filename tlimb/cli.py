@@ -271,7 +271,8 @@ def plan(
     from tlimb.run.anatomy import parameters
     from tlimb.run.expect import expected, spoken, totals
     from tlimb.run.store import Store
-    from tlimb.stages.draw import describe
+    from tlimb.run.subjects import roles, roles_text
+    from tlimb.stages.describe import describe
 
     opened, graph = _open(recipe, datasets, overrides)
     graph = _known(opened, graph, store)
@@ -315,6 +316,9 @@ def plan(
     click.echo(f"ranked by {graph.rank.metric} ({'lowest' if graph.rank.direction == 'min' else 'highest'} first)")
     for word, item in found.items():
         click.echo(f"expected, {word}: {spoken(item)}")
+    for name in dict.fromkeys(stage.name for stage in graph.stages if stage.kind == "prepare"):
+        if name in opened.datasets:
+            click.echo(f"{name}: {roles_text(roles(graph, opened.datasets[name]))}")
     click.echo()
     for stage in graph.stages:
         count = counts.get(stage.digest)
@@ -328,22 +332,51 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-@main.command(**_example("tlimb graph brain-age.tlr --format mermaid"))
+@main.command(**_example("tlimb graph brain-age.tlr --data -o brain-age.svg"))
 @recipe_argument
 @datasets_option
 @store_option
-@click.option("--format", "layout", type=click.Choice(["rails", "mermaid", "dot"]), default="rails", show_default=True)
-def graph(recipe: str, datasets: Path | None, store: Path | None, layout: str) -> None:
-    """Draw the stage graph."""
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["boxes", "rails", "mermaid", "dot", "svg"]),
+    help="Default: as the file's name says; else boxes from 100 columns on, if they have room, and rails.",
+)
+@click.option("--stages", is_flag=True, help="Draw every stage of the plan, not the steps of the recipe.")
+@click.option("--data", is_flag=True, help="Draw the data sets too.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@click.option("--width", type=click.IntRange(20), help="Columns (default: those of the terminal).")
+@click.option("-o", "out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+def graph(
+    recipe: str,
+    datasets: Path | None,
+    store: Path | None,
+    form: str | None,
+    stages: bool,
+    data: bool,
+    ascii_only: bool,
+    width: int | None,
+    out: Path | None,
+) -> None:
+    """Draw the graph of a recipe with the states of its stages: a box for each step, with ×N where a sweep makes N stages of it."""
+    from tlimb.run.graph import columns, drawn, form_of
     from tlimb.run.store import Store
-    from tlimb.stages import draw
 
-    opened, stages = _open(recipe, datasets)
-    stages = _known(opened, stages, store)
-    if layout == "rails":
-        click.echo(draw.rails(stages, dict(Store(_store_root(opened.source, store)).states(stages))))
-    else:
-        click.echo(draw.mermaid(stages) if layout == "mermaid" else draw.dot(stages))
+    opened, plan = _open(recipe, datasets)
+    text, said = drawn(
+        opened.recipe,
+        _known(opened, plan, store),
+        Store(_store_root(opened.source, store)),
+        form=form or form_of(out),  # type: ignore[arg-type]
+        stages=stages,
+        data=data,
+        width=columns(sys.stdout) if width is None and out is None else width,
+        ascii_only=ascii_only,
+        colours=out is None and _color(sys.stdout),
+    )
+    _write(f"{text}\n", out)
+    if said:
+        click.echo(f"note: {said}", err=True)
 
 
 @main.command(**_example("tlimb desugar brain-age.tlr -o configs"))
@@ -351,20 +384,27 @@ def graph(recipe: str, datasets: Path | None, store: Path | None, layout: str) -
 @datasets_option
 @set_option
 @click.option("-o", "out", type=click.Path(path_type=Path, file_okay=False), help="One file a stage in this folder.")
-def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out: Path | None) -> None:
+@click.option("--origins", is_flag=True, help="Say at each line what of the recipe it comes from.")
+def desugar(recipe: str, datasets: Path | None, overrides: tuple[str, ...], out: Path | None, origins: bool) -> None:
     """Print the component configs that the recipe stands for, one YAML document a stage."""
-    from tlimb.configs.text import dump, dump_graph, header
+    from tlimb.configs.text import dump, header
 
-    _, stages = _open(recipe, datasets, overrides)
+    opened, stages = _open(recipe, datasets, overrides)
+    texts = [dump(dict(stage.config)) for stage in stages.stages]
+    if origins and opened.recipe is not None:
+        from tlimb.configs.origins import Origins, explained
+
+        known = [Origins(opened.recipe, stage, opened.source.overrides_from) for stage in stages.stages]
+        texts = [explained(text, of) for text, of in zip(texts, known, strict=True)]
     if out is None:
-        click.echo(dump_graph(stages), nl=False)
+        click.echo("---\n".join([dump(header(stages)), *texts]), nl=False)
         return
     from tlimb.files import write_text
 
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "recipe.yaml", dump(header(stages)))
-    for stage in stages.stages:
-        write_text(out / f"{stage.name}-{stage.digest}.yaml", dump(dict(stage.config)))
+    for stage, text in zip(stages.stages, texts, strict=True):
+        write_text(out / f"{stage.name}-{stage.digest}.yaml", text)
     click.echo(f"wrote {len(stages.stages) + 1} files to {out}", err=True)
 
 
@@ -396,6 +436,8 @@ def compile_(recipe: str, out: Path, pack: int | None, datasets: Path | None, ov
 @click.option("--jobs", type=click.IntRange(1), help="Stages at a time (default: as many as cores or GPUs allow).")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of a stage (default: the cores, divided by the jobs).")
 @pack_option
+@click.option("--only", multiple=True, metavar="STAGE", help="Run this stage (a name, or a digest) and what it needs; repeatable.")
+@click.option("--detach", is_flag=True, help="Run in the background; see `tlimb status --watch` and `tlimb stop`.")
 @datasets_option
 @set_option
 def run(
@@ -406,15 +448,28 @@ def run(
     jobs: int | None,
     threads: int | None,
     pack: int | None,
+    only: tuple[str, ...],
+    detach: bool,
     datasets: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Plan, run what is not finished, rank and write the report. Run it again to go on where it stopped."""
     from tlimb.run.store import Store
+    from tlimb.stages.part import part
 
     opened, stages = _open(recipe, datasets, overrides)
+    chosen = part(stages, only) if only else None
     place = Store(_store_root(opened.source, store))
     place.create()
+    if detach:
+        from tlimb.run.background import Options, start
+
+        if recipe == "-":
+            raise InputError("a recipe from standard input cannot run in the background", "save it to a file")
+        how = Options(engine, profile, jobs, threads, only, datasets, overrides, _trusted())
+        started = start(Path(recipe), place, how)
+        click.echo(f"run {started.id} is at work in the background (process {started.pid}); it writes to {started.log}")
+        return
     from tlimb.run.whole import run_recipe
 
     outcome = run_recipe(
@@ -428,19 +483,48 @@ def run(
         threads=threads,
         pack=pack,
         echo=click.echo,
+        only=chosen,
     )
     click.get_current_context().exit(outcome)
 
 
-@main.command(**_example("tlimb status --store runs"))
-@store_option
+@main.command(**_example("tlimb status brain-age.tlr --watch"))
+@click.argument("recipe", metavar="[RECIPE]", required=False)
 @click.option("--watch", is_flag=True, help="Go on until interrupted, twice a second.")
+@datasets_option
+@store_option
+@set_option
 @json_option
-def status(store: Path | None, watch: bool, as_json: bool) -> None:
-    """Show the states of the stages in a store."""
+def status(recipe: str | None, watch: bool, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Show what the stages of a recipe are doing, whoever runs them; without RECIPE all stages of a store."""
     from tlimb.run.status import show
+    from tlimb.run.store import Store
 
-    show(store or Path("runs"), watch=watch, as_json=as_json, echo=click.echo)
+    root, plan = store or Path("runs"), None
+    if recipe:
+        opened, graph = _open(recipe, datasets, overrides)
+        root, plan = _store_root(opened.source, store), _known(opened, graph, store)
+    elif not root.is_dir():
+        raise InputError(f"no store at {root}", "name one with --store; `tlimb run` makes it beside the recipe")
+    show(Store(root), plan, watch=watch, as_json=as_json, echo=click.echo)
+
+
+@main.command(**_example("tlimb stop brain-age.tlr"))
+@click.argument("recipe", metavar="[RECIPE]", required=False, type=click.Path(path_type=Path))
+@store_option
+def stop(recipe: Path | None, store: Path | None) -> None:
+    """Stop the runs of a recipe, or all on a store: they save what is unfinished and end; asked a second time, they end at once."""
+    from tlimb.run import background
+    from tlimb.run.monitor import Monitor
+    from tlimb.run.store import Store
+
+    place = Store(store or (recipe.parent if recipe else Path()) / "runs")
+    found = [run for run in Monitor(place).poll().runs if recipe is None or run.recipe == recipe.stem]
+    if not found:
+        raise InputError(f"no run is at work on {place.root}", "name another store with --store")
+    for run in found:
+        background.stop(run)
+        click.echo(f"asked process {run.pid} ({run.recipe}) to stop")
 
 
 @main.command(**_example("tlimb results brain-age.tlr --by val.auroc"))
@@ -610,6 +694,34 @@ def data_check(name: str, datasets: Path | None, quick: bool, as_json: bool) -> 
     click.get_current_context().exit(1 if problems else 0)
 
 
+@data.command("show", **_example("tlimb data show ixi sub-IXI002"))
+@click.argument("name")
+@click.argument("participant", required=False)
+@click.option("--session", help="Of the participant (default: the first).")
+@click.option("--at", metavar="X,Y,Z", help="Voxels to look at (default: the middle).")
+@click.option("--volume", type=click.IntRange(1), default=1, show_default=True, help="Of a file with several.")
+@datasets_option
+@json_option
+def data_show(
+    name: str, participant: str | None, session: str | None, at: str | None, volume: int, datasets: Path | None, as_json: bool
+) -> None:
+    """List the participants of a data set, or draw the scan of one."""
+    import shutil
+
+    from tlimb.run.subjects import colourful, find, show_scan, show_subjects
+
+    dataset = find(name, datasets)
+    if participant is None:
+        show_subjects(dataset, as_json=as_json, echo=click.echo)
+        return
+    try:
+        place = [int(part) for part in at.split(",")] if at else None
+    except ValueError:
+        raise InputError(f"--at {at}: not whole numbers", "for example --at 20,24,20; of time series the number of a region") from None
+    width, colour = min(160, shutil.get_terminal_size().columns), colourful()
+    show_scan(dataset, participant, session, at=place, frame=volume - 1, width=width, colour=colour, echo=click.echo)
+
+
 @data.command("add", **_example("tlimb data add /data/ixi --name ixi"))
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--name", help="What recipes call it (default: from the folder's name).")
@@ -699,3 +811,23 @@ def new(name: str, origin: str) -> None:
     except FileExistsError:
         raise InputError(f"{target} exists", "choose another name") from None
     click.echo(f"wrote {target}; run it with: tlimb run {target}")
+
+
+# ---------------------------------------------------------------------- app
+@main.command(**_example("tlimb tui brain-age.tlr"))
+@click.argument("path", metavar="[RECIPE|FOLDER]", required=False, type=click.Path(path_type=Path))
+@click.option("--web", is_flag=True, help="Serve it to a browser of this machine; whoever reaches the port can do what you can.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of --web.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@store_option
+@datasets_option
+def tui(path: Path | None, web: bool, port: int, ascii_only: bool, store: Path | None, datasets: Path | None) -> None:
+    """Open the app: edit a recipe as text and as a graph, run it, compare results."""
+    if web:
+        from tlimb_tui.web import serve
+
+        serve(path, port=port, ascii_only=ascii_only, store=store, datasets=datasets)
+        return
+    from tlimb_tui.start import start
+
+    click.get_current_context().exit(start(path, ascii_only=ascii_only, store=store, datasets=datasets))

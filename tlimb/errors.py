@@ -73,6 +73,7 @@ CODES = {
     "incomplete-statement": "A statement ends too early.",
     "leakage": "Test subjects of a stage were seen upstream, in training or validation.",
     "mismatched-bracket": "A bracket is closed by one of another kind.",
+    "line-endings": "Lines of the file end in different ways, which other programs may change.",
     "misplaced-version": "`tlr 1` does not stand in the first line.",
     "missing-architecture": "The statement needs a network.",
     "missing-clause": "The statement needs a clause.",

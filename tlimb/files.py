@@ -1,10 +1,12 @@
 """Files that are either whole or not there, and disks that take no more."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from pathlib import Path
+from typing import Any
 
 from tlimb.errors import InputError, TlimbError
 
@@ -22,6 +24,15 @@ def write_text(path: Path, text: str) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)  # half a file would keep a full disk full
         raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; empty if the file is absent or broken, as a file of a copy that was cut off is."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def cannot_write(folder: Path, error: Exception) -> TlimbError | None:

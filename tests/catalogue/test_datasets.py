@@ -85,6 +85,7 @@ def test_describe_counts_participants_labels_and_problems(lab: Path) -> None:
         "sd": 14.496,
         "min": 20.0,
         "max": 40.5,
+        "histogram": {"edges": [20.0, 22.0, 24.0, 26.0, 28.0, 30.0, 32.0, 34.0, 36.0, 38.0, 40.0, 42.0], "counts": [1, *[0] * 9, 1]},
     }
     assert document["labels"]["sex"]["classes"] == {"F": 2, "M": 1}
     assert document["sites"] == {"A": 2, "B": 1}

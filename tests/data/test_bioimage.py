@@ -14,7 +14,8 @@ from tlimb.catalogue.datasets import Dataset, find_datasets
 from tlimb.components.data import BioImageDataModule, CropCenterDataModule
 from tlimb.components.data.pictures import read_picture
 from tlimb.components.data.preparation import prepare
-from tlimb.components.data.reading import UnusableError, read_volume
+from tlimb.components.data.reading import read_volume
+from tlimb.components.data.scan import UnusableError
 from tlimb.errors import InputError
 
 RGB = np.random.default_rng(0).integers(1, 255, (5, 7, 3)).astype(np.uint8)

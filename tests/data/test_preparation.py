@@ -15,7 +15,8 @@ from tests.data.conftest import noise, write
 from tlimb.catalogue.datasets import Dataset, find_datasets, suggest_entry
 from tlimb.components.data import CropCenterDataModule, SliceDataModule
 from tlimb.components.data.preparation import prepare
-from tlimb.components.data.reading import UnusableError, normalise, read_volume
+from tlimb.components.data.reading import normalise, read_volume
+from tlimb.components.data.scan import UnusableError
 from tlimb.errors import InputError
 
 

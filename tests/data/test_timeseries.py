@@ -15,7 +15,7 @@ from tests.data.conftest import AGE, SEX
 from tlimb.catalogue.datasets import Dataset, find_datasets
 from tlimb.components.data import BaseDataModule, TimeSeriesDataModule
 from tlimb.components.data.preparation import prepare
-from tlimb.components.data.reading import UnusableError
+from tlimb.components.data.scan import UnusableError
 from tlimb.components.data.series import read_series, read_table
 from tlimb.errors import InputError
 

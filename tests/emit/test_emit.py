@@ -10,9 +10,10 @@ import yaml
 from emit.small_graphs import graph, stage, sweep
 from tlimb.assets import asset
 from tlimb.configs.text import dump
-from tlimb.emit.nextflow import TEMPLATES, Options, emit
+from tlimb.emit.nextflow import TEMPLATES, Options, emit, process_text, processes
 from tlimb.emit.width import width
 from tlimb.stages.graph import StageGraph
+from tlimb.stages.part import part
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,32 @@ def test_the_program_does_not_grow_with_the_variants(templates: dict[str, str]) 
     small, large = compiled(sweep(1), templates), compiled(sweep(50), templates)
     assert small["main.nf"] == large["main.nf"]
     assert small["main.nf"].count("\nprocess ") == 5
+
+
+def test_a_stage_has_a_process_whose_text_is_found(templates: dict[str, str]) -> None:
+    whole = sweep(2)
+    main = compiled(whole, templates)["main.nf"]
+    names = processes(whole)
+    assert {stage.name: names[stage.digest] for stage in whole.stages} == {
+        "ukb": "PREPARE",
+        "hcp": "PREPARE",
+        "pretrain": "PRETRAIN",
+        "finetune": "FINETUNE",
+        "evaluate": "EVALUATE",
+    }
+    text = process_text(main, "FINETUNE")
+    assert text.startswith("process FINETUNE {\n")
+    assert text.endswith('    stub:\n    """\n    mkdir ${id}\n    """\n}\n')
+    assert text.count("process ") == 1
+
+
+def test_a_part_is_the_same_program_with_fewer_jobs(templates: dict[str, str]) -> None:
+    whole = sweep(2)
+    files = compiled(whole, templates)
+    chosen = part(whole, ["pretrain"])
+    some = emit(whole, datasets_yaml="ukb: {format: demo}\n", templates=templates, only=chosen)
+    assert {name for name in files if some[name] != files[name]} == {"jobs.csv"}
+    assert {row["id"].rpartition("-")[2] for row in jobs(some)} == chosen
 
 
 def test_titles_change_neither_jobs_nor_configs(templates: dict[str, str]) -> None:

@@ -10,8 +10,8 @@ from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import Diagnostic
 from tlimb.recipe.check import check
-from tlimb.recipe.edit import apply
 from tlimb.recipe.parse import parse
+from tlimb.recipe.patch import apply
 
 RIGHT = "pretrain resnet18 on demo.age\nfinetune freeze layer4 on demo.sex\n"
 

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tlimb.errors import Edit, InputError, Span
-from tlimb.recipe import edit
+from tlimb.recipe import bypass, clauses, edit
 from tlimb.recipe.format import bare
 from tlimb.recipe.parse import parse
+from tlimb.recipe.patch import apply
 from tlimb.recipe.tree import Argument, Name, Number, Recipe, Set, Sweep, Text, Training, stage_names, stage_parents
 
 Operation = Callable[[Recipe], list[Edit]]
@@ -26,8 +27,8 @@ def read(text: str) -> Recipe:
 
 def done(text: str, operation: Operation) -> str:
     edits = operation(read(text))
-    changed, inverse = edit.apply(text, edits)
-    assert edit.apply(changed, inverse)[0] == text
+    changed, inverse = apply(text, edits)
+    assert apply(changed, inverse)[0] == text
     return changed
 
 
@@ -43,7 +44,7 @@ sweep finetune.lr in [1]
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        (lambda r: edit.set_option(r, 1, "lr", "1e-4"), {1: "finetune on a.c with lr=1e-4"}),
+        (lambda r: clauses.set_option(r, 1, "lr", "1e-4"), {1: "finetune on a.c with lr=1e-4"}),
         (
             lambda r: edit.rename_stage(r, 0, "root"),
             {0: "pretrain net on a.b as root # c", 2: "finetune on a.d from root; evaluate on e.f"},
@@ -80,6 +81,30 @@ sweep finetune.lr in [1]
             lambda r: edit.duplicate(r, 0),
             {0: "pretrain net on a.b as base # c\npretrain net on a.b as base2", 1: "finetune on a.c from base"},
         ),
+        (lambda r: edit.unname_stage(r, 0), {0: "pretrain net on a.b # c", 2: "finetune on a.d from pretrain; evaluate on e.f"}),
+        (
+            lambda r: edit.connect(r, 1, 2),
+            {
+                1: "",
+                2: "finetune on a.d from base; finetune on a.c; evaluate on e.f from finetune",
+                3: "set finetune.lr = 1",
+                4: "sweep finetune2.lr in [1]",
+            },
+        ),
+        (lambda r: edit.connect(r, 3, 0), {2: "finetune on a.d from base; evaluate on e.f from base"}),
+        (
+            lambda r: edit.insert_between(r, 2, "finetune on g.h as mid"),
+            {1: "finetune on a.c\nfinetune on g.h from base as mid", 2: "finetune on a.d from mid; evaluate on e.f"},
+        ),
+        (
+            lambda r: edit.insert_between(r, 3, "finetune on g.h"),
+            {2: "finetune on a.d from base; finetune on g.h; evaluate on e.f"},
+        ),
+        (lambda r: edit.put(r, "rank by val.mae"), {4: "sweep finetune.lr in [1]\nrank by val.mae"}),
+        (lambda r: edit.put(r, "sweep finetune.lr in [1, 2]"), {4: "sweep finetune.lr in [1, 2]"}),
+        (lambda r: edit.put(r, "data d(size=2)"), {0: "data d(size=2)\npretrain net on a.b as base # c"}),
+        (lambda r: edit.put(r, "set finetune2.optimizer.lr = 3"), {3: "set finetune2.optimizer.lr = 3"}),
+        (lambda r: edit.put(r, "set batch = 3"), {0: "set batch = 3\npretrain net on a.b as base # c"}),
         (lambda r: edit.move(r, 5, 0), {0: "pretrain net on a.b as base # c\nsweep finetune.lr in [1]", 4: ""}),
     ],
 )
@@ -93,15 +118,15 @@ def test_edits_of_a_chain(operation: Operation, expected: dict[int, str]) -> Non
 @pytest.mark.parametrize(
     ("text", "operation", "expected"),
     [
-        ("finetune with a=1 on b", lambda r: edit.set_option(r, 0, "c", "[1, x]"), "finetune with a=1, c=[1, x] on b"),
-        ("finetune with a = 1 on b", lambda r: edit.set_option(r, 0, "a", "2"), "finetune with a = 2 on b"),
-        ("finetune on b # c", lambda r: edit.set_option(r, 0, "a", '"x"'), 'finetune on b with a="x" # c'),
-        ("finetune with a=1, b=2 on c", lambda r: edit.unset_option(r, 0, "a"), "finetune with b=2 on c"),
-        ("finetune with a=1, b=2 on c", lambda r: edit.unset_option(r, 0, "b"), "finetune with a=1 on c"),
-        ("finetune with a=1 on c", lambda r: edit.unset_option(r, 0, "a"), "finetune on c"),
-        ("finetune on c # d\n  with a=1\n  as x", lambda r: edit.unset_option(r, 0, "a"), "finetune on c # d\n  as x"),
-        ("finetune on c # d\r\n  with a=1", lambda r: edit.unset_option(r, 0, "a"), "finetune on c # d"),
-        ("finetune on c # d\n  with a=1 as x", lambda r: edit.unset_option(r, 0, "a"), "finetune on c # d\n  as x"),
+        ("finetune with a=1 on b", lambda r: clauses.set_option(r, 0, "c", "[1, x]"), "finetune with a=1, c=[1, x] on b"),
+        ("finetune with a = 1 on b", lambda r: clauses.set_option(r, 0, "a", "2"), "finetune with a = 2 on b"),
+        ("finetune on b # c", lambda r: clauses.set_option(r, 0, "a", '"x"'), 'finetune on b with a="x" # c'),
+        ("finetune with a=1, b=2 on c", lambda r: clauses.unset_option(r, 0, "a"), "finetune with b=2 on c"),
+        ("finetune with a=1, b=2 on c", lambda r: clauses.unset_option(r, 0, "b"), "finetune with a=1 on c"),
+        ("finetune with a=1 on c", lambda r: clauses.unset_option(r, 0, "a"), "finetune on c"),
+        ("finetune on c # d\n  with a=1\n  as x", lambda r: clauses.unset_option(r, 0, "a"), "finetune on c # d\n  as x"),
+        ("finetune on c # d\r\n  with a=1", lambda r: clauses.unset_option(r, 0, "a"), "finetune on c # d"),
+        ("finetune on c # d\n  with a=1 as x", lambda r: clauses.unset_option(r, 0, "a"), "finetune on c # d\n  as x"),
         ("repeat 1", lambda r: edit.delete(r, 0), ""),
         ("repeat 1\nrepeat 2", lambda r: edit.delete(r, 1), "repeat 1"),
         ("repeat 1; repeat 2; repeat 3", lambda r: edit.delete(r, 1), "repeat 1; repeat 3"),
@@ -117,6 +142,21 @@ def test_edits_of_a_chain(operation: Operation, expected: dict[int, str]) -> Non
         ("repeat 1\r\nrepeat 2\r\n", lambda r: edit.duplicate(r, 0), "repeat 1\r\nrepeat 1\r\nrepeat 2\r\n"),
         ("", lambda r: edit.insert_after(r, None, " repeat 1 "), "repeat 1\n"),
         ("train n on a.b\nrank by train.val.mae", lambda r: edit.rename_stage(r, 0, "x"), "train n on a.b as x\nrank by x.val.mae"),
+        ("# head", lambda r: edit.put(r, "repeat 3"), "# head\nrepeat 3\n"),
+        ("tlr 1\n# c\ntrain n on a.b", lambda r: edit.put(r, "split a into x 1, y 2"), "tlr 1\nsplit a into x 1, y 2\n# c\ntrain n on a.b"),
+        ("split a into x 1 # c", lambda r: edit.put(r, "split a into x 1, y 2"), "split a into x 1, y 2 # c"),
+        ("repeat 1; rank by val.mae", lambda r: edit.put(r, "repeat 10"), "repeat 10; rank by val.mae"),
+        ("rank by val.mae\r\n", lambda r: edit.put(r, "sweep lr in [1]"), "sweep lr in [1]\r\nrank by val.mae\r\n"),
+        (
+            "train n on a.b\nfinetune on a.c from train # c\nfinetune on a.d from finetune\nset finetune.lr = 1",
+            lambda r: edit.connect(r, 2, 0),
+            "train n on a.b\nfinetune on a.c from train # c\nfinetune on a.d from train\nset finetune.lr = 1",
+        ),
+        (
+            'finetune on a.b from "w"\n# c\ndata d',
+            lambda r: edit.insert_between(r, 0, "finetune on a.c"),
+            'finetune on a.c from "w"\nfinetune on a.b from finetune\n# c\ndata d',
+        ),
         ('finetune on a.b from "w"\nfinetune on a.c', lambda r: edit.delete(r, 0), 'finetune on a.c from "w"'),
     ],
 )
@@ -127,13 +167,13 @@ def test_edits(text: str, operation: Operation, expected: str) -> None:
 @pytest.mark.parametrize(
     "operation",
     [
-        lambda r: edit.set_option(r, 1, "a b", "1"),
-        lambda r: edit.set_option(r, 1, "a", "1 # c"),
-        lambda r: edit.set_option(r, 1, "a", "1; repeat 2"),
-        lambda r: edit.set_option(r, 1, "a", "1\nrepeat 2"),
-        lambda r: edit.set_option(r, 1, "a", ""),
-        lambda r: edit.set_option(r, 4, "a", "1"),
-        lambda r: edit.unset_option(r, 1, "a"),
+        lambda r: clauses.set_option(r, 1, "a b", "1"),
+        lambda r: clauses.set_option(r, 1, "a", "1 # c"),
+        lambda r: clauses.set_option(r, 1, "a", "1; repeat 2"),
+        lambda r: clauses.set_option(r, 1, "a", "1\nrepeat 2"),
+        lambda r: clauses.set_option(r, 1, "a", ""),
+        lambda r: clauses.set_option(r, 4, "a", "1"),
+        lambda r: clauses.unset_option(r, 1, "a"),
         lambda r: edit.rename_stage(r, 1, "base"),
         lambda r: edit.rename_stage(r, 1, "a.b"),
         lambda r: edit.rename_stage(r, 4, "x"),
@@ -142,6 +182,15 @@ def test_edits(text: str, operation: Operation, expected: str) -> None:
         lambda r: edit.insert_after(r, 1, "repeat 1; repeat 2"),
         lambda r: edit.insert_after(r, 1, "repeat"),
         lambda r: edit.move(r, 0, 1),
+        lambda r: edit.connect(r, 0, 1),
+        lambda r: edit.connect(r, 1, 3),
+        lambda r: edit.connect(r, 4, 0),
+        lambda r: edit.insert_between(r, 0, "finetune on a.b"),
+        lambda r: edit.insert_between(r, 1, "evaluate on a.b"),
+        lambda r: edit.insert_between(r, 1, "train net on a.b"),
+        lambda r: edit.insert_between(r, 1, "repeat 3"),
+        lambda r: edit.put(r, "finetune on a.b"),
+        lambda r: edit.put(r, "repeat"),
     ],
 )
 def test_impossible_edits_are_refused(operation: Operation) -> None:
@@ -151,7 +200,7 @@ def test_impossible_edits_are_refused(operation: Operation) -> None:
 
 def test_overlapping_edits_are_a_bug() -> None:
     with pytest.raises(ValueError, match="overlap"):
-        edit.apply("abc", [Edit(Span(0, 2), ""), Edit(Span(1, 3), "")])
+        apply("abc", [Edit(Span(0, 2), ""), Edit(Span(1, 3), "")])
 
 
 @given(st.text(max_size=20), st.data())
@@ -159,8 +208,8 @@ def test_the_inverse_restores(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     spans = [Span(*pair) for pair in zip(cuts[::2], cuts[1::2], strict=False)]
     edits = [Edit(span, data.draw(st.text(max_size=3))) for span in spans]
-    changed, inverse = edit.apply(text, data.draw(st.permutations(edits)) if len(set(spans)) == len(spans) else edits)
-    assert edit.apply(changed, inverse)[0] == text
+    changed, inverse = apply(text, data.draw(st.permutations(edits)) if len(set(spans)) == len(spans) else edits)
+    assert apply(changed, inverse)[0] == text
     kept = [
         text[start:end] for start, end in zip([0, *(span.end for span in spans)], [*(span.start for span in spans), len(text)], strict=True)
     ]
@@ -237,8 +286,8 @@ def own_number(statement: Any) -> int:
 
 def changed(text: str, edits: list[Edit]) -> Recipe:
     """The recipe after the edits; what lies outside their spans stays, and the inverse restores it."""
-    after, inverse = edit.apply(text, edits)
-    assert edit.apply(after, inverse)[0] == text
+    after, inverse = apply(text, edits)
+    assert apply(after, inverse)[0] == text
     assert re.sub(r"\r\n", "", after).count("\n") == 0 or "\r\n" not in text
     return read(after)
 
@@ -337,9 +386,9 @@ def test_options_and_retarget(text: str, data: st.DataObject) -> None:
     recipe = read(text)
     stages = [place for place, statement in enumerate(recipe.statements) if isinstance(statement, Training)]
     number = data.draw(st.sampled_from(stages))
-    once = changed(text, edit.set_option(recipe, number, "lr", "[1, 2]"))
-    twice = changed(once.text, edit.set_option(once, number, "lr", "3"))
-    assert changed(twice.text, edit.unset_option(twice, number, "lr")).text == text
+    once = changed(text, clauses.set_option(recipe, number, "lr", "[1, 2]"))
+    twice = changed(once.text, clauses.set_option(once, number, "lr", "3"))
+    assert changed(twice.text, clauses.unset_option(twice, number, "lr")).text == text
     source = data.draw(
         st.sampled_from(
             [place for place in stages if place < number and getattr(recipe.statements[place], "verb", "") != "evaluate"] or [0]
@@ -357,6 +406,81 @@ def test_options_and_retarget(text: str, data: st.DataObject) -> None:
     free = changed(filed.text, edit.retarget(filed, number, None)).statements[number]
     assert isinstance(free, Training)
     assert free.clause("from") is None
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chains(), st.data())
+def test_connect_and_insert_between(text: str, data: st.DataObject) -> None:
+    recipe = read(text)
+    stages = [place for place, statement in enumerate(recipe.statements) if isinstance(statement, Training)]
+    number, source = data.draw(st.sampled_from(stages)), data.draw(st.sampled_from(stages))
+    before = view(recipe)
+    own, other = own_number(recipe.statements[number]), own_number(recipe.statements[source])
+    try:
+        connected = changed(text, edit.connect(recipe, number, source))
+    except InputError:
+        trains = recipe.statements[source].verb != "evaluate"  # type: ignore[union-attr]
+        assert source in (number, *edit.heirs(recipe, number)) or not trains
+    else:
+        same(view(connected), {**before, own: (before[own][0], other)})
+    try:
+        between = view(changed(text, edit.insert_between(recipe, number, "finetune with id=99 on g.h")))
+    except InputError:
+        assert before[own][1] is None
+    else:
+        assert between.pop(99)[1] == before[own][1]
+        same(between, {**before, own: (before[own][0], 99)})
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chains(), st.data())
+def test_what_is_bypassed_comes_back(text: str, data: st.DataObject) -> None:
+    recipe = read(text)
+    number = data.draw(st.integers(0, len(recipe.statements) - 1))
+    before = view(recipe)
+    own = own_number(recipe.statements[number])
+    without = changed(text, edit.comment_out(recipe, number))
+    assume("adapt" not in text)  # it lacks clauses here, and so is no statement that could come back
+    statement = next(found for found in bypass.bypassed(without) if own_number(found.node) == own)
+    assume(not isinstance(recipe.statements[number], Set | Sweep))
+    others = view(without)
+    back = changed(without.text, bypass.uncomment(without, statement))
+    after = view(back)
+    assert after[own][0] == before[own][0]
+    for other, (tree, refers) in others.items():
+        node = next(node for node in without.statements if own_number(node) == other)
+        assert after[other][0] == tree
+        if isinstance(node, Training) and node.clause("from") is None:
+            assert after[other][1] in (refers, own, before[other][1])
+        else:
+            assert after[other][1] == refers
+    settings_back = {other for other in before if isinstance(before[other][0], str) and before[other][1] == own}
+    assert settings_back <= set(after)
+
+
+def test_only_whole_statements_come_back() -> None:
+    text = (
+        "# Train a net on two data sets.\n# data\n#finetune on a.b\n#   with lr=1 # why\n# finetune more\ntrain n\n# repeat 3\n  on a.b\n"
+    )
+    found = bypass.bypassed(read(text))
+    assert [statement.text for statement in found] == ["finetune on a.b\n  with lr=1 # why"]
+    assert done(text, lambda recipe: bypass.uncomment(recipe, found[0])) == text.replace("#finetune", "finetune").replace(
+        "#   with", "  with"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("repeat 1;\n# rank by a # c\n  repeat 2", "repeat 1;\nrank by a; # c\n  repeat 2"),
+        ("# set finetune.lr = 1\n# finetune on a.b\n# set adapt.lr = 1", "set finetune.lr = 1\nfinetune on a.b\n# set adapt.lr = 1"),
+        ("train n on a.b as x\n# finetune on a.c as y\nfinetune on a.d\nevaluate on a.e from x", None),
+    ],
+)
+def test_a_bypassed_statement_comes_back(text: str, expected: str | None) -> None:
+    last = bypass.bypassed(read(text))
+    statement = next((found for found in last if isinstance(found.node, Training)), last[0])
+    assert done(text, lambda recipe: bypass.uncomment(recipe, statement)) == (expected or text.replace("# ", ""))
 
 
 def test_names_stay_unique_after_a_copy() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tlimb.train.folder import publish, workplace
+from tlimb.train.folder import publish, record, workplace
 
 behaviours = json.loads(os.environ.get("FAKE_WORKER", "{}"))
 journal = Path(os.environ["FAKE_JOURNAL"])
@@ -37,6 +37,7 @@ def compute(request: dict[str, Any], name: str, partial: Path) -> None:
     note("start", name)
     assert all((Path(parent) / "results.json").exists() for parent in request["parents"])
     say(job=job, event="started")
+    record(partial, {"event": "started"})
     print(f"training {name}", file=sys.stderr, flush=True)
     first = not (partial / ".tried").exists()
     (partial / ".tried").touch()
@@ -58,11 +59,20 @@ def compute(request: dict[str, Any], name: str, partial: Path) -> None:
         sys.stdout.buffer.write(
             b"\xff\xfe\x00 bytes\n" + b"[" * 100_000 + b'\n[1, 2]\n"text"\nnull\n{"event": "finished", "job": "another"}\n'
         )
-    say(job=job, event="epoch", epoch=1, epochs=2, metrics={"val.auroc": 0.5})
+    epoch = {"event": "epoch", "epoch": 1, "epochs": 2, "metrics": {"val.auroc": 0.5}}
+    say(job=job, **epoch)
+    record(partial, epoch)
+    (partial / "history.csv").write_text("epoch,lr,train.loss,val.loss,val.auroc\n1,0.001,0.7,0.6,0.5\n")
     print("not a reply")
+    if behaviour == "half":
+        time.sleep(60)
     time.sleep(0.05)
     note("end", name)
-    (partial / "results.json").write_text(json.dumps({"format": 1, "digest": job, "threads": request["threads"], "gpus": request["gpus"]}))
+    config = yaml.safe_load(Path(request["config"]).read_text())
+    if config["kind"] == "prepare":
+        (partial / "prepared.json").write_text(json.dumps({"channels": 1, "shape": [32, 32], "spatial_dims": 2}))
+    identity = {"format": 1, "digest": job, "name": name, "kind": config["kind"], "metrics": {"val.auroc": 0.75}}
+    (partial / "results.json").write_text(json.dumps({**identity, "threads": request["threads"], "gpus": request["gpus"]}))
     (partial / "model.safetensors").write_bytes(name.encode() * 1000)
     publish(partial, out, job)
     say(job=job, event="finished", metrics={"val.auroc": 0.75})

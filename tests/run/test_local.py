@@ -104,6 +104,18 @@ def test_threads_do_not_depend_on_what_is_finished(journal: Path, store: Store, 
     assert store.results(evaluate) == before
 
 
+def test_a_part_is_run_with_what_it_needs_and_with_the_threads_of_the_whole(
+    journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    whole = diamond()
+    ukb, pretrain, left = (stage.digest for stage in whole.stages[:3])
+    outcome = run_local(whole, store, worker_command=FAKE, only={ukb, pretrain, left})
+    assert outcome.done == (ukb, pretrain, left)
+    assert store.results(left)["threads"] == 4
+    assert len(run_local(whole, store, worker_command=FAKE).cached) == 3
+
+
 def test_every_worker_gets_a_gpu_of_its_own(journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpus", lambda: ("0", "1"))
     run_local(sweep(3), store, worker_command=FAKE)

@@ -308,7 +308,7 @@ def test_a_stopped_trial_says_so_and_never_wins(lab: Lab, tmp_path: Path) -> Non
     write_report(plan, store.root, tmp_path / "report.html", ranking)
     assert note in (tmp_path / "report.html").read_text()
     shown_: list[str] = []
-    show(store.root, watch=False, as_json=False, echo=shown_.append)
+    show(store, None, watch=False, as_json=False, echo=shown_.append)
     assert f"stopped at {document['stopped_early']}" in shown_[0]
     assert replace(row, seeds=2, planned=2).notes == (f"1 of 2 seeds {note}",)
     # Even where its value is the best of all: it was trained less than the others.

@@ -24,6 +24,7 @@ __all__ = [
     "Problem",
     "Scan",
     "add_entry",
+    "built_in",
     "describe",
     "dump_datasets",
     "find_datasets",
@@ -95,8 +96,13 @@ def find_datasets(start: Path | None = None, explicit: Path | None = None) -> Da
                 weights = {str(key): file.parent / str(path) for key, path in _mapping(entry, f"{file}: {WEIGHTS}").items()} | weights
             elif name not in entries:
                 entries[name] = _entry(name, entry, file.resolve())
-    entries.setdefault("demo", _entry("demo", {"format": "demo"}, None))
+    entries.setdefault("demo", built_in()["demo"])
     return Datasets(entries, tuple(files), weights)
+
+
+def built_in() -> Datasets:
+    """The data sets that no file needs to name."""
+    return Datasets({"demo": _entry("demo", {"format": "demo"}, None)})
 
 
 def dump_datasets(datasets: Mapping[str, Dataset], names: Collection[str], weights: Mapping[str, Path] | None = None) -> str:

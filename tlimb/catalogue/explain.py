@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tlimb.catalogue.components import Component, Parameter
-from tlimb.catalogue.keys import KEYS
+from tlimb.catalogue.keys import DEFAULTS, KEYS
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import Catalogue, nearest
 from tlimb.catalogue.verbs import CLAUSES, VERBS
@@ -50,7 +50,7 @@ def _meanings(word: str, catalogue: Catalogue) -> Iterator[str]:
     if key := KEYS.get(word):
         lines = [f"{word}: key", f"  {key.help}", f"  stands for the config path {key.path}"]
         if parameter := _parameter(key.path, catalogue):
-            default = "no default" if parameter.required else f"default {parameter.default!r}"
+            default = "no default" if parameter.required else f"default {DEFAULTS.get(key.path, parameter.default)!r}"
             lines.append(f"  type {parameter.type}, {default}")
         yield "\n".join(lines)
     if metric := METRICS.get(word):

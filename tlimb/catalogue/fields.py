@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from tlimb.catalogue.components import Parameter
@@ -84,14 +85,59 @@ def fits(value: Any, declared: str) -> bool:
     return any(_fits(value, option.strip()) for option in _options(declared))
 
 
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "None": "none",
+    "Sequence[int]": "a list of whole numbers",
+    "Sequence[float]": "a list of numbers",
+    "tuple[float, float]": "a list of two numbers",
+    "list[float]": "a list of numbers",
+}
+
+
+def choices(declared: str) -> tuple[str, ...]:
+    """The values that a declared type lists, as they are written in a recipe; empty where it takes any others too."""
+    found: list[str] = []
+    for option in _options(declared.removeprefix("Union[").removesuffix("]") if declared.startswith("Union[") else declared):
+        for part in _split(option.strip(), ","):
+            part = part.strip()
+            if part.startswith("Literal["):
+                found += re.findall(r"'([^']*)'", part)
+            elif part == "bool":
+                found += ["true", "false"]
+            elif part == "None":
+                found += ["none"]
+            else:
+                return ()
+    return tuple(dict.fromkeys(found))
+
+
+def in_words(declared: str) -> str:
+    """What a declared type takes, for people: ``a number or none``."""
+    listed = choices(declared)
+    if listed and "'" in declared:
+        return "one of " + ", ".join(listed)
+    parts = [_WORDS.get(option.strip(), "") for option in _options(declared) if option.strip() != "Tensor"]
+    return " or ".join(dict.fromkeys(parts)) if all(parts) else ""
+
+
+@cache
 def _options(declared: str) -> list[str]:
-    options, depth, start = [], 0, 0
-    for position, character in enumerate(declared):
+    return _split(declared, "|")
+
+
+def _split(text: str, sign: str) -> list[str]:
+    """The parts of a text between signs that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for position, character in enumerate(text):
         depth += (character == "[") - (character == "]")
-        if character == "|" and depth == 0:
-            options.append(declared[start:position])
+        if character == sign and depth == 0:
+            parts.append(text[start:position])
             start = position + 1
-    return [*options, declared[start:]]
+    return [*parts, text[start:]]
 
 
 def _fits(value: Any, option: str) -> bool:

@@ -1,7 +1,9 @@
 """Short keys of the language and the config paths they stand for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ KEYS = {key.word: key for key in _KEYS}
 
 SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "trainer", "split", "seed", "weights")
 """Where a dotted config path may start."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "data": "crop_center",
+    "scenario.optimizer": "adamw",
+    "scenario.optimizer.lr": 0.001,
+    "scenario.optimizer.weight_decay": 0.01,
+    "trainer.max_epochs": 10,
+    "seed": 0,
+}
+"""What a stage has at a config path where a recipe says nothing; at all others it has the default of the component's parameter."""
 
 KIND_AT = {
     "architecture": "architecture",

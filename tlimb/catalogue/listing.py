@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from tlimb.catalogue.formats import Contents, Problem, bids, demo, hcp, images, table, ukbiobank
+from tlimb.catalogue.histogram import histogram
 from tlimb.catalogue.tables import Label, Record, define_label, did_you_mean
 from tlimb.errors import InputError
 
@@ -195,6 +196,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
                 "sd": statistics.stdev(numbers) if len(numbers) > 1 else 0.0,
                 "min": min(numbers),
                 "max": max(numbers),
+                "histogram": dict(zip(("edges", "counts"), histogram(numbers), strict=True)),
             }
         if label.kind == "category":
             counts = Counter(values)

@@ -21,10 +21,11 @@ ENTRY_POINTS = "tlimb.catalogue"
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What component words mean; `signatures` maps a class path to the parameters of its class."""
+    """What component words mean; `signatures` maps a class path to what is recorded of its class, `recorded` to its parameters."""
 
     components: Mapping[tuple[str, str], Component]
     signatures: Mapping[str, Mapping[str, Any]]
+    recorded: Mapping[str, tuple[Parameter, ...]]
     folder: Path = Path()
     """Where the relative paths of a recipe start."""
 
@@ -57,7 +58,9 @@ class Catalogue:
     def parameters(self, class_path: str) -> tuple[Parameter, ...] | None:
         """Parameters of a class, or None for a class that is not known or takes arguments that are not."""
         signature = self._signature(class_path)
-        return None if signature is None or signature.get("open") else _parameters({class_path: signature}, class_path)
+        if signature is None or signature.get("open"):
+            return None
+        return self.recorded[class_path] if class_path in self.recorded else _parameters(signature)
 
     def _signature(self, class_path: str) -> Mapping[str, Any] | None:
         return self.signatures.get(class_path) or self.own.signature(class_path)
@@ -86,15 +89,14 @@ class Catalogue:
         return tuple((self._signature(class_path) or {}).get("loading", ()))
 
 
-def _parameters(signatures: Mapping[str, Mapping[str, Any]], class_path: str) -> tuple[Parameter, ...] | None:
-    if class_path not in signatures:
-        return None
-    return tuple(Parameter(**parameter) for parameter in signatures[class_path]["parameters"])
+def _parameters(signature: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    return tuple(Parameter(**parameter) for parameter in signature["parameters"])
 
 
 def build(entries: Iterable[Component], signatures: Mapping[str, Mapping[str, Any]]) -> Catalogue:
     """A catalogue of the entries; a word with two owners is an error that names both."""
     components: dict[tuple[str, str], Component] = {}
+    recorded = {class_path: _parameters(signature) for class_path, signature in signatures.items()}
     for entry in entries:
         key = (entry.kind, entry.word)
         if key in components:
@@ -102,13 +104,13 @@ def build(entries: Iterable[Component], signatures: Mapping[str, Mapping[str, An
                 f"two packages define the {entry.kind} '{entry.word}': {components[key].owner} and {entry.owner}",
                 "Uninstall one of them, or use class paths instead of the word.",
             )
-        known = _parameters(signatures, entry.class_path)
+        known = recorded.get(entry.class_path)
         if known is not None and entry.auxiliary:
             # The term's own arguments come first: they are what a method is known by.
-            known = (*(_parameters(signatures, entry.auxiliary) or ()), *known)
+            known = (*recorded.get(entry.auxiliary, ()), *known)
         parameters = entry.parameters if known is None else tuple(p for p in known if p.name not in entry.arguments)
         components[key] = replace(entry, parameters=parameters)
-    return Catalogue(components, signatures)
+    return Catalogue(components, signatures, recorded)
 
 
 def _plugins() -> Iterable[Component]:

@@ -131,15 +131,16 @@ VERBS = {verb.word: verb for verb in _VERBS}
 FORMS = {verb.word: verb.form for verb in _VERBS}
 
 CLAUSES = {
-    "on": "on TARGETS: what is learned or tested, e.g. ukb.age, ukb[base].sex, 2*ukb.age + ukb.sex",
     "freeze": "freeze LAYER: everything before LAYER stays as it is; `freeze only LAYER` freezes that layer alone; none; all",
     "unfreeze": "unfreeze LAYER at EPOCH [lr VALUE]: LAYER and all after it train from that epoch on",
     "elastic": "elastic ALPHA: pull the encoder towards the weights it starts from (L2-SP)",
-    "with": "with KEY=VALUE, …: settings of this stage",
-    "as": "as NAME: the stage's name",
-    "from": 'from STAGE or "FILE": where the encoder comes from',
-    "via": "via METHOD: the method of self-supervised, semi-supervised or domain-adaptive training",
+    "on": "on TARGETS: what is learned or tested, e.g. ukb.age, ukb[base].sex, 2*ukb.age + ukb.sex",
     "using": "using DATASET: unlabelled data",
     "to": "to DATASET: the unlabelled target domain",
+    "via": "via METHOD: the method of self-supervised, semi-supervised or domain-adaptive training",
+    "from": 'from STAGE or "FILE": where the encoder comes from',
+    "with": "with KEY=VALUE, …: settings of this stage",
+    "as": "as NAME: the stage's name",
     "allow": 'allow overlap "REASON": waive the check that no evaluation subject was seen upstream; printed in every report',
 }
+"""The clauses in the order in which they are best written; they may stand in any."""

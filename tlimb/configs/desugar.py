@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from tlimb.catalogue.keys import full_path
+from tlimb.catalogue.keys import DEFAULTS, full_path
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import DEFAULT
 from tlimb.catalogue.registry import Catalogue
@@ -14,9 +14,7 @@ from tlimb.recipe.tree import Component, Target
 from tlimb.stages.plan import Setting, Step
 
 FORMAT = 1
-DEFAULT_DATA = Component("crop_center", (), Span(0, 0), Span(0, 0))
-OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.001, "weight_decay": 0.01}}
-EPOCHS = 10
+DEFAULT_DATA = Component(DEFAULTS["data"], (), Span(0, 0), Span(0, 0))
 AUGMENT = ("flip", "affine", "gamma", "noise", "cutout")
 SERIES_AUGMENT = ("noise", "cutout")
 """What makes views of an image, or of time series, where a method needs them and the recipe does not say."""
@@ -86,9 +84,12 @@ def stage_config(
         if targets:
             config["objective"] = _objective(targets)
         config |= _method(step, settings, catalogue)
-        config["scenario"]["init_args"] |= {"monitor": monitor(targets), "optimizer": copied(OPTIMIZER)}
+        config["scenario"]["init_args"] |= {"monitor": monitor(targets), "optimizer": _optimizer(catalogue)}
         _continue_heads(config, step, parent)
-    config["trainer"] = {"class_path": "lightning.Trainer", "init_args": {"max_epochs": EPOCHS} if step.verb.trains else {}}
+    config["trainer"] = {
+        "class_path": "lightning.Trainer",
+        "init_args": {"max_epochs": DEFAULTS["trainer.max_epochs"]} if step.verb.trains else {},
+    }
     # A component replaces its arguments, so it comes before the settings of single fields.
     for path, value in sorted(settings, key=lambda setting: setting[0].count(".")):
         apply(config, path, converted(catalogue, path, value))
@@ -155,6 +156,13 @@ def _method(step: Step, settings: Iterable[Setting], catalogue: Catalogue) -> Co
     term = {"class_path": found.auxiliary, "init_args": {name: value for name, value in given.items() if name in of_term}}
     scenario = {**config, "init_args": {name: value for name, value in given.items() if name not in of_term}}
     return {"auxiliaries": {found.word.rpartition(".")[2]: term}, "scenario": scenario}
+
+
+def _optimizer(catalogue: Catalogue) -> Config:
+    """The optimizer of a stage whose recipe names none."""
+    prefix = "scenario.optimizer"
+    given = {path.removeprefix(f"{prefix}."): value for path, value in DEFAULTS.items() if path.startswith(f"{prefix}.")}
+    return {"class_path": catalogue.components["optimizer", DEFAULTS[prefix]].class_path, "init_args": given}
 
 
 def _continue_heads(config: Config, step: Step, parent: Mapping[str, Any] | None) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
@@ -101,6 +101,7 @@ def emit(
     templates: Mapping[str, str],
     options: Options | None = None,
     code: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> dict[str, str]:
     """The files of the project by relative path.
 
@@ -110,12 +111,13 @@ def emit(
         templates: the texts of `TEMPLATES` by name.
         options: defaults of the project.
         code: the sources of own components by relative path.
+        only: digests of the stages to list as jobs, with all that they need; default: all.
     """
     options = options or Options()
     keys = {stage.digest: step_of(stage) for stage in graph.stages}
     searched = graph.search.steps if graph.search else ()
     rounds = _rounds(graph)
-    names = _names(list(dict.fromkeys((*keys.values(), *searched))), ("RANK", "ASK", "ROUND", *(round_.name for round_ in rounds)))
+    names = _process_names(graph)
     ids = {stage.digest: job_id(stage) for stage in graph.stages}
     together = packs(graph, options.pack)
     steps = _steps(graph, keys, names, options.pack)
@@ -158,7 +160,8 @@ def emit(
     else:
         del files["round.nf"]
     order = ways(graph, options.lengths)
-    longest = sorted(graph.stages, key=lambda stage: -order[stage.digest])
+    jobs = [stage for stage in graph.stages if only is None or stage.digest in only]
+    longest = sorted(jobs, key=lambda stage: -order[stage.digest])
     files["jobs.csv"] = table(longest, {digest: names[key].lower() for digest, key in keys.items()}, ids, together)
     files["plan.json"] = plan
     files |= {f"code/{name}": text for name, text in (code or {}).items()}
@@ -167,6 +170,18 @@ def emit(
     dump = ConfigText()
     files |= {f"configs/{ids[stage.digest]}.yaml": dump(stage.config) for stage in graph.stages}
     return files
+
+
+def processes(graph: StageGraph) -> dict[str, str]:
+    """The name of the process whose task a stage is, by digest."""
+    names = _process_names(graph)
+    return {stage.digest: names[step_of(stage)] for stage in graph.stages}
+
+
+def process_text(main: str, process: str) -> str:
+    """A process of `main.nf`."""
+    start = main.index(f"process {process} {{")
+    return main[start : main.index("\n}\n", start) + 3]
 
 
 class ConfigText:
@@ -225,6 +240,12 @@ _SIMPLE = 100
 def job_id(stage: Stage) -> str:
     """The name of a stage's job and result folder: its last piece is the digest."""
     return f"{_safe(stage.name)}-{stage.digest}"
+
+
+def _process_names(graph: StageGraph) -> dict[StepKey, str]:
+    """The process of each step, those of a search included."""
+    keys = [*map(step_of, graph.stages), *(graph.search.steps if graph.search else ())]
+    return _names(list(dict.fromkeys(keys)), ("RANK", "ASK", "ROUND", *(round_.name for round_ in _rounds(graph))))
 
 
 def _names(keys: list[StepKey], reserved: tuple[str, ...]) -> dict[StepKey, str]:

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
-from tlimb.catalogue.keys import KEYS, KIND_AT, SECTIONS, applies, full_path, kind_at
+from tlimb.catalogue.fields import fields, fits, out_of_range
+from tlimb.catalogue.keys import DEFAULTS, KEYS, KIND_AT, SECTIONS, full_path, kind_at
 from tlimb.catalogue.listing import Dataset
-from tlimb.catalogue.metrics import metric_names, split_metric
+from tlimb.catalogue.metrics import split_metric
 from tlimb.catalogue.registry import Catalogue, nearest
 from tlimb.catalogue.splits import Split as SplitRule
 from tlimb.catalogue.verbs import CLAUSES, VERBS, Verb
 from tlimb.errors import Diagnostic, Edit, InputError, Span
+from tlimb.recipe.settings import classes, declared, has, label_kind, ranked_metrics, scope, targets
 from tlimb.recipe.tree import (
     About,
     Allow,
@@ -28,14 +29,12 @@ from tlimb.recipe.tree import (
     Search,
     Set,
     Split,
-    Statement,
     Sweep,
     Target,
     Text,
     Training,
     Value,
     Version,
-    file_source,
     plain,
     stage_names,
     stage_parents,
@@ -56,6 +55,15 @@ def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset])
     return sorted(checker.found, key=lambda diagnostic: diagnostic.span)
 
 
+def check_stage(recipe: Recipe, number: int, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
+    """The mistakes of meaning of one training statement; its DataModule is taken for the default one."""
+    checker = _Checker(recipe, catalogue, datasets)
+    statement = recipe.statements[number]
+    assert isinstance(statement, Training)
+    checker.stage(statement, number)
+    return checker.found
+
+
 @dataclass(slots=True)
 class _Checker:
     recipe: Recipe
@@ -65,7 +73,9 @@ class _Checker:
     names: list[str | None] = field(init=False)
     parents: list[int | None] = field(init=False)
     parts: dict[str, list[str]] = field(init=False)
-    data_class: str = "crop_center"
+    data_class: str = DEFAULTS["data"]
+    classes: dict[tuple[str, ...], dict[str, str]] = field(default_factory=dict)
+    """The class of each section, by the words that it follows from: many stages have the same, and a look-up costs."""
 
     def __post_init__(self) -> None:
         self.names = stage_names(self.recipe)
@@ -103,7 +113,7 @@ class _Checker:
                 case Rank():
                     self._metric(statement.metric, statement.metric_span, "rank by")
                 case Training():
-                    self._training(statement, index)
+                    self.stage(statement, index)
         if not any(isinstance(statement, Training) and VERBS[statement.verb].trains for statement in statements):
             self._error(
                 "no-stage",
@@ -179,7 +189,11 @@ class _Checker:
             return
         if dataset is None:
             return
-        available = len(dataset.listing().participants)
+        try:
+            available = len(dataset.listing().participants)
+        except InputError as error:
+            self._error("bad-dataset", statement.dataset_span, error.message, error.hint)
+            return
         asked = sum(amount for _, amount in rule.parts if isinstance(amount, int))
         if asked > available:
             message = f"the parts ask for {asked} subjects, but {dataset.name} has {available}"
@@ -232,22 +246,14 @@ class _Checker:
             hint = f"choosing by the test set makes its result too good to be true; write {words} val.{metric}"
             self._error("test-selection", span, message, hint, (Edit(span, f"val.{metric}"),))
             return
-        offered: dict[str, None] = {}
-        trains = [isinstance(other, Training) and VERBS[other.verb].trains for other in self.recipe.statements]
-        continued = {parent for parent, does in zip(self.parents, trains, strict=True) if does}
-        for index, other in enumerate(self.recipe.statements):
-            if isinstance(other, Training) and trains[index] and index not in continued and (clause := other.clause("on")):
-                targets = self._targets(clause)
-                kinds = {t.label: self.datasets[t.dataset].labels[t.label].kind for t in targets if t.label and self._has_label(t)}
-                for label, kind in kinds.items():
-                    for name in metric_names(kind):
-                        offered[f"val.{name}" if len(kinds) == 1 else f"val.{label}.{name}"] = None
+        offered = ranked_metrics(self.recipe, self.datasets)
         if offered and written not in offered:
             message = f"no ranked stage has the metric '{written}'"
             self._unknown("unknown-metric", "metric", written, span, offered, message)
 
     # ------------------------------------------------------------------ stages
-    def _training(self, statement: Training, index: int) -> None:
+    def stage(self, statement: Training, index: int) -> None:
+        """One training statement."""
         verb = VERBS[statement.verb]
         for clause in statement.clauses:
             if clause.word not in verb.clauses:
@@ -260,12 +266,12 @@ class _Checker:
         self._method(statement, verb)
         alone = statement.clause("via") is not None and not {"using", "to"} & set(verb.clauses)
         for word in ("on", "using", "to"):
-            if targets := self._targets(statement.clause(word)):
+            if used := targets(statement.clause(word)):
                 labels: Labels = "none" if alone or word != "on" else "all" if verb.trains else "any"
-                self._check_targets(targets, labels)
+                self._check_targets(used, labels)
         self._parent(statement, verb, index)
         for clause in statement.clauses:
-            self._settings_of(clause, verb, index)
+            self._settings_of(clause, statement, index)
 
     def _method(self, statement: Training, verb: Verb) -> None:
         via = statement.clause("via")
@@ -288,9 +294,9 @@ class _Checker:
             self._error(
                 "wrong-method", method.name_span, message, f"for any architecture: {', '.join(w for w in fitting if w != method.name)}"
             )
-        for target in self._targets(statement.clause("on")) if entry is not None and entry.targets else ():
+        for target in targets(statement.clause("on")) if entry is not None and entry.targets else ():
             assert entry is not None
-            if self._has_label(target) and self.datasets[target.dataset].labels[target.label or ""].kind != entry.targets:
+            if label_kind(target, self.datasets) not in (None, entry.targets):
                 message = f"'{method.name}' learns a {entry.targets}, but '{target.label}' is none"
                 others = [word for word in fitting if self.catalogue.components["method", word].targets is None]
                 self._error("wrong-method", method.name_span, message, f"for any target: {', '.join(others)}")
@@ -337,13 +343,14 @@ class _Checker:
             self._error("no-weights", source.span, message, "name a stage that trains")
             return
         if not verb.trains and isinstance(origin, Training) and (on := statement.clause("on")):
-            heads = [t.label for t in self._targets(origin.clause("on")) if t.label]
-            for target in self._targets(on):
+            heads = [t.label for t in targets(origin.clause("on")) if t.label]
+            for target in targets(on):
                 if target.label and target.label_span and target.label not in heads and self._has_label(target):
                     message = f"stage '{self.names[parent]}' has no head for '{target.label}'"
                     self._unknown("no-head", "head", target.label, target.label_span, heads, message)
 
-    def _settings_of(self, clause: Clause, verb: Verb, index: int) -> None:
+    def _settings_of(self, clause: Clause, statement: Training, index: int) -> None:
+        verb = VERBS[statement.verb]
         if clause.word == "with":
             seen: set[str] = set()
             for argument in clause.payload:  # type: ignore[union-attr]
@@ -355,7 +362,7 @@ class _Checker:
         elif clause.word == "elastic" and clause.word in verb.clauses:
             self._setting("elastic", clause.word_span, clause.payload, scoped=False, index=index)  # type: ignore[arg-type]
         elif clause.word == "unfreeze" and clause.word in verb.clauses:
-            known = fields(self.catalogue, self._classes(self.recipe.statements[index]), "scenario")
+            known = fields(self.catalogue, self._classes(statement), "scenario")
             if known is not None and clause.word not in known:
                 message = f"this training has no '{clause.word}'"
                 self._error("unexpected-clause", clause.word_span, message, f"it has: {', '.join(known)}")
@@ -365,9 +372,6 @@ class _Checker:
                 self._error("bad-value", clause.payload.reason.span, "a waiver needs a reason", "say why the overlap does no harm")
 
     # ------------------------------------------------------------------ data sets
-    def _targets(self, clause: Clause | None) -> list[Target]:
-        return [] if clause is None or not isinstance(clause.payload, tuple) else [t for t in clause.payload if isinstance(t, Target)]
-
     def _dataset(self, name: str, span: Span) -> Dataset | None:
         try:
             return self.datasets[name]
@@ -383,9 +387,9 @@ class _Checker:
         except InputError:
             return False
 
-    def _check_targets(self, targets: list[Target], labels: Labels) -> None:
+    def _check_targets(self, used: list[Target], labels: Labels) -> None:
         seen: dict[str, Target] = {}
-        for target in targets:
+        for target in used:
             dataset = self._dataset(target.dataset, target.dataset_span)
             if target.part is not None and target.part_span is not None:
                 parts = self.parts.get(target.dataset, [])
@@ -505,22 +509,19 @@ class _Checker:
 
     def _setting(self, path: str, span: Span, value: Value | None, *, scoped: bool, index: int | None = None) -> None:
         """One setting: its path must be a field of the stage (or of some stage it binds), its value must fit."""
-        scope, rest = self._scope(path) if scoped else (None, path)
-        stages = [index] if index is not None else self._bound(scope)
+        bound_to, rest = scope(path, self.names) if scoped else (None, path)
+        stages = [index] if index is not None else self._bound(bound_to)
         target = full_path(rest)
         known: dict[str, None] = {}
         for stage in stages:
             statement = self.recipe.statements[stage]
             assert isinstance(statement, Training)
-            verb = VERBS[statement.verb]
-            from_file = file_source(statement) is not None
-            has_weights = from_file or self.parents[stage] is not None
-            if not applies(target, trains=verb.trains, has_weights=has_weights, from_file=from_file):
+            if not has(self.recipe, stage, self.parents, target):
                 continue
             named = value.name if isinstance(value, Component) else ""
             if target == "scenario" and statement.clause("via") is None and ("method", named) in self.catalogue.components:
                 continue  # it needs the unlabelled data of a statement with `via`; a scenario of one's own does not
-            result = self._field(target, self._classes(statement))
+            result = declared(self.catalogue, target, self._classes(statement))
             if isinstance(result, str):
                 kind = kind_at(target)
                 if value is not None and kind is not None:
@@ -547,63 +548,16 @@ class _Checker:
             stage_words = [name for name in self.names if name] if scoped else []
             self._unknown("unknown-key", "key", path, span, [*KEYS, *stage_words])
 
-    def _scope(self, path: str) -> tuple[str | None, str]:
-        head, _, rest = path.partition(".")
-        return (head, rest) if rest and head in self.names else (None, path)
-
-    def _bound(self, scope: str | None) -> list[int]:
-        return [i for i, name in enumerate(self.names) if name is not None and (scope is None or name == scope)]
-
-    def _classes(self, statement: Statement) -> dict[str, str]:
-        assert isinstance(statement, Training)
-        classes = {"trainer": "lightning.Trainer"}
-        for section, kind, word in (
-            ("data", "data", self.data_class),
-            ("architecture", "architecture", statement.architecture.name if statement.architecture else ""),
-            ("scenario", "scenario", VERBS[statement.verb].scenario or ""),
-        ):
-            if (entry := self.catalogue.find(kind, word)) is not None:
-                classes[section] = entry.class_path
+    def _classes(self, statement: Training) -> dict[str, str]:
         via = statement.clause("via")
-        if via is not None and isinstance(via.payload, Component) and (entry := self.catalogue.find("method", via.payload.name)):
-            classes["scenario"] = entry.class_path
-            if entry.auxiliary:
-                classes[f"auxiliaries.{entry.word}"] = entry.auxiliary
-        classes["auxiliaries.elastic"] = self.catalogue.components["auxiliary", "elastic"].class_path
-        return classes
+        method = via.payload.name if via is not None and isinstance(via.payload, Component) else ""
+        key = (self.data_class, statement.architecture.name if statement.architecture else "", statement.verb, method)
+        if key not in self.classes:
+            self.classes[key] = classes(self.catalogue, statement, self.data_class)
+        return self.classes[key]
 
-    def _field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:
-        """The declared type behind a path ('' for anything), or the names that would have been right."""
-        if path == "seed":
-            return "int"
-        section, _, name = path.rpartition(".")
-        head = path.split(".", 1)[0]
-        if head not in SECTIONS:
-            return []
-        if head == "auxiliaries":
-            return self._auxiliary_field(path, classes)
-        if not section:
-            return "" if path in KIND_AT else list(fields(self.catalogue, classes, path) or {})
-        if head == "objective" or (head in ("architecture", "scenario") and head not in classes):
-            return ""
-        if section.count(".") > 1 or (section.count(".") == 1 and section.split(".")[1] not in NESTED):
-            return ""
-        known = fields(self.catalogue, classes, section)
-        if known is None:
-            return ""
-        return known[name].type if name in known else list(known)
-
-    def _auxiliary_field(self, path: str, classes: Mapping[str, str]) -> str | list[str]:
-        """As `_field`: ``auxiliaries.NAME`` is a term, ``auxiliaries.NAME.ARGUMENT`` one of its arguments."""
-        pieces = path.split(".")
-        terms = [place.partition(".")[2] for place in classes if place.startswith("auxiliaries.")]
-        if len(pieces) != 3 or pieces[1] not in terms:
-            return "" if len(pieces) == 2 else terms
-        parameters = self.catalogue.parameters(classes[f"auxiliaries.{pieces[1]}"])
-        known = {parameter.name: parameter.type for parameter in parameters or ()}
-        if path == KEYS["elastic"].path:
-            return f"{known[pieces[2]]} | None"  # none takes the whole term away
-        return known.get(pieces[2]) or ("" if parameters is None else list(known))
+    def _bound(self, stage: str | None) -> list[int]:
+        return [i for i, name in enumerate(self.names) if name is not None and stage in (None, name)]
 
 
 def _written(value: object) -> str:

@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Hashable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any, cast
 
@@ -20,6 +20,8 @@ from tlimb.recipe.tree import ParsedRecipe, Recipe, Statement
 FORMS = ("version", "about", "data", "augment", "split", "set", "sweep", "search", "repeat", "rank", "training")
 """The forms of a statement: the start rules of the grammar."""
 
+_PLAIN = (str, int, bool, str | None, int | None, float | None, int | float)
+"""Types of fields that hold no span."""
 _VERB = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
 
 
@@ -34,20 +36,32 @@ def parse(text: str, verbs: Mapping[str, str] | None = None) -> ParsedRecipe:
         The statements without mistakes of syntax (of a repeated clause the first), and the diagnostics sorted by place.
         Spans are character offsets into `text`.
     """
+    readings = read(text, verbs)
+    statements = tuple(reading.statement for reading in readings if reading.statement is not None)
+    diagnostics = sorted((problem for reading in readings for problem in reading.problems), key=lambda problem: problem.span)
+    return ParsedRecipe(Recipe(text, statements, newline(text)), tuple(diagnostics))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One statement as it was read: where it stands, its node (None where it could not be read) and what is wrong with its syntax."""
+
+    span: Span
+    statement: Statement | None
+    problems: tuple[Diagnostic, ...]
+
+
+def read(text: str, verbs: Mapping[str, str] | None = None) -> list[Reading]:
+    """As `parse`, statement by statement; what has been read before, at the same place or at another, is not read again."""
     verbs = FORM_OF if verbs is None else verbs
     table = frozenset(verbs.items())
-    statements: list[Statement] = []
-    diagnostics: list[Diagnostic] = []
+    readings = []
     for piece in split(text, verbs):
         if piece.problems:
-            diagnostics.extend(piece.problems)
-            continue
-        statement, problems = _read_at(text[piece.span.start : piece.span.end], piece.span.start, table)
-        if statement is not None:
-            statements.append(statement)
-        diagnostics.extend(problems)
-    diagnostics.sort(key=lambda diagnostic: diagnostic.span)
-    return ParsedRecipe(Recipe(text, tuple(statements), newline(text)), tuple(diagnostics))
+            readings.append(Reading(piece.span, None, piece.problems))
+        else:
+            readings.append(Reading(piece.span, *_read_at(text[piece.span.start : piece.span.end], piece.span.start, table)))
+    return readings
 
 
 def newline(text: str) -> str:
@@ -67,7 +81,12 @@ def tokens(statement: str, form: str) -> list[Token]:
     Raises:
         UnexpectedInput: the statement is wrong.
     """
-    return list(grammar().parse_interactive(_without_verb(statement), start=form).iter_parse())
+    return list(read_tokens(statement, form))
+
+
+def read_tokens(statement: str, form: str) -> Iterator[Token]:
+    """As `tokens`, one after the other up to the first that is wrong."""
+    return grammar().parse_interactive(_without_verb(statement), start=form).iter_parse()
 
 
 @cache
@@ -112,20 +131,25 @@ def _unknown_statement(text: str, verb: str, verbs: Mapping[str, str]) -> Diagno
 def _read_at(text: str, start: int, verbs: frozenset[tuple[str, str]]) -> tuple[Statement | None, tuple[Diagnostic, ...]]:
     """Read the statement that starts there in the recipe."""
     statement, problems = _read(text, verbs)
-    return (_shifted(statement, start), _shifted(problems, start)) if start else (statement, problems)
+    return (shifted(statement, start), shifted(problems, start)) if start else (statement, problems)
 
 
-def _shifted(node: Any, offset: int) -> Any:
+def shifted(node: Any, offset: int) -> Any:
     """The same node or tuple of nodes, `offset` characters further on. Most of the time of a keystroke goes here."""
     kind = type(node)
     if kind is Span:
         return Span(node.start + offset, node.end + offset)
     if kind is tuple:
-        return tuple([_shifted(item, offset) for item in node])
-    names = _fields(cast(Hashable, kind))
-    return kind(*[_shifted(getattr(node, name), offset) for name in names]) if names else node
+        return tuple([shifted(item, offset) for item in node]) if node else node
+    parts = _parts(cast(Hashable, kind))
+    if not parts:
+        return node
+    return kind(*[shifted(getattr(node, name), offset) if moved else getattr(node, name) for name, moved in parts])
 
 
 @cache
-def _fields(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind)) if isinstance(kind, type) and is_dataclass(kind) else ()
+def _parts(kind: Hashable) -> tuple[tuple[str, bool], ...]:
+    """The fields of a node, each with whether it may hold spans; empty for what is no node."""
+    if not isinstance(kind, type) or not is_dataclass(kind):
+        return ()
+    return tuple((field.name, field.type not in _PLAIN) for field in fields(kind))

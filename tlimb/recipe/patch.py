@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tlimb.errors import Edit, Span
+from tlimb.recipe.split import scan
 
 _BLANKS = " \t"
 
@@ -41,11 +42,24 @@ def cut_statements(text: str, spans: Iterable[Span]) -> list[Edit]:
     return [Edit(span, "") for span in merged]
 
 
+def words(text: str, span: Span, new: str) -> Edit:
+    """The edit that writes words in place of a span, with blanks where they, or what is left, would run into its neighbours."""
+    before, after = text[span.start - 1 : span.start], text[span.end : span.end + 1]
+    if not new:
+        return Edit(span, " " if _joined(before, after) else "")
+    return Edit(span, " " * _joined(before, new[0]) + new + " " * _joined(new[-1], after))
+
+
+def _joined(before: str, after: str) -> bool:
+    """Whether two characters would belong to one word."""
+    return bool(before and after) and all(character.isalnum() or character in '_.-"' for character in (before, after))
+
+
 def cut_clause(text: str, span: Span) -> Edit:
     """The edit that removes a clause and the blanks before it, or its line where it stands there alone."""
     start, end = _left(text, span.start), _right(text, span.end)
     if start == 0 or text[start - 1] != "\n":
-        return Edit(Span(start, span.end), "")
+        return words(text, Span(start, span.end), "")
     if end < len(text) and text[end] not in "\r\n":
         return Edit(Span(span.start, end), "")
     return Edit(Span(_before_newline(text, start), end), "")
@@ -61,7 +75,8 @@ def cut_item(items: Sequence[Span], index: int) -> Edit:
 def insert_statement(text: str, behind: Span | None, statement: str, newline: str) -> Edit:
     """The edit that puts a statement behind another: on a line of its own, or behind a `;` where others follow on the line."""
     if behind is None:
-        return Edit(Span(len(text), len(text)), statement + newline)
+        start = newline if text and not _starts_line(text, len(text)) else ""
+        return Edit(Span(len(text), len(text)), start + statement + newline)
     end = _right(text, behind.end)
     if text[end : end + 1] != ";":
         line_end = line_end_of(text, end)
@@ -95,6 +110,17 @@ def comment_statements(text: str, spans: Sequence[Span], others: Sequence[Span],
         edits.append(Edit(Span(first, first), "".join(f"# {line}{newline}" for line in lines)))
         shared.append(span)
     return edits + cut_statements(text, shared)
+
+
+def comments(text: str) -> list[Span]:
+    """The comments that have a line for themselves, from their sign to the end of the line."""
+    found: list[Span] = []
+    margin = True
+    for kind, start, end in scan(text):
+        if kind == "comment" and margin:
+            found.append(Span(start, end))
+        margin = kind in ("newline", "mark") or (margin and kind == "blank")
+    return found
 
 
 def alone(text: str, span: Span) -> bool:

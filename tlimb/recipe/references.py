@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from tlimb.errors import Edit, Span
-from tlimb.recipe.patch import cut_clause
+from tlimb.recipe.clauses import place_of, put_words
+from tlimb.recipe.patch import cut_clause, words
 from tlimb.recipe.tree import Name, Rank, Recipe, Search, Set, Statement, Sweep, Text, Training, stage_names, stage_parents
 
 Source: TypeAlias = int | str | None
@@ -111,11 +112,12 @@ def _source_edits(slot: Slot, wanted: Source, implicit: int | None, names: Mappi
         return [cut_clause(slot.text, clause.span)] if clause else []
     written = quoted(wanted) if isinstance(wanted, str) else str(names[wanted])
     if clause is None:
-        end = slot.node.span.end
-        return [] if wanted == implicit and slot.node.architecture is None else [Edit(Span(end, end), f" from {written}")]
+        if wanted == implicit and slot.node.architecture is None:
+            return []
+        return [put_words(slot.text, place_of(slot.node, "from"), f"from {written}")]
     assert isinstance(clause.payload, Name | Text)
     span = clause.payload.span
-    return [] if slot.text[span.start : span.end] == written else [Edit(span, written)]
+    return [] if slot.text[span.start : span.end] == written else [words(slot.text, span, written)]
 
 
 def quoted(value: str) -> str:

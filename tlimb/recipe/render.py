@@ -46,10 +46,12 @@ def _one(diagnostic: Diagnostic, text: str, filename: str, color: bool) -> str:
         line = text[start : starts[number] - 1 if number < len(starts) else len(text)].removesuffix("\r")
         left = max(diagnostic.span.start - start, 0) if number == first else len(line) - len(line.lstrip())
         right = min(diagnostic.span.end - start, len(line))
-        before, inside = _cells(line[:left]), _cells(line[left:right], _width(_cells(line[:left])))
-        after = _cells(line[right:], _width(before) + _width(inside)) if right >= left else _cells(line[left:], _width(before))
+        before, inside = visible(line[:left]), visible(line[left:right], cell_width(visible(line[:left])))
+        after = (
+            visible(line[right:], cell_width(before) + cell_width(inside)) if right >= left else visible(line[left:], cell_width(before))
+        )
         lines.append(paint(f"{number:{gutter}} |", "gutter") + f" {before}{inside}{after}".rstrip())
-        carets = " " * _width(before) + paint("^" * max(_width(inside), 1), diagnostic.severity)
+        carets = " " * cell_width(before) + paint("^" * max(cell_width(inside), 1), diagnostic.severity)
         hint = diagnostic.hint.replace("\n", " ") if number == last else ""
         lines.append(paint(f"{'':{gutter}} |", "gutter") + f" {carets} {hint}".rstrip())
     return "\n".join(lines)
@@ -59,7 +61,7 @@ def _line_starts(text: str) -> list[int]:
     return [0, *(index + 1 for index, character in enumerate(text) if character == "\n")]
 
 
-def _cells(part: str, column: int = 0) -> str:
+def visible(part: str, column: int = 0) -> str:
     """The text as a terminal can show it from that column on: tabs as blanks, control characters visible."""
     shown: list[str] = []
     for character in part:
@@ -68,11 +70,11 @@ def _cells(part: str, column: int = 0) -> str:
         elif unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             character = "\N{REPLACEMENT CHARACTER}"
         shown.append(character)
-        column += _width(character)
+        column += cell_width(character)
     return "".join(shown)
 
 
-def _width(part: str) -> int:
+def cell_width(part: str) -> int:
     """Cells of a terminal that the text fills."""
     return sum(
         0 if unicodedata.category(character) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(character) in "WF" else 1

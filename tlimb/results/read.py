@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlimb.errors import InputError
+from tlimb.files import read_json
 
 FORMAT = 1
 _DIGEST = re.compile(r"(?:.+-)?([0-9a-f]{8,64})")
@@ -78,15 +79,6 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     """Columns of `history.csv` (a value per epoch, NaN where a cell is empty); empty if the stage trained nothing."""
     rows = _read_csv(folder / "history.csv")
     return {column: [_number(row.get(column)) for row in rows] for column in (rows[0] if rows else ())}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; empty if the file is absent or broken, as a file of a copy that was cut off is."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def scrub(text: str) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 
 from tlimb import __version__
 from tlimb.catalogue.metrics import METRICS, metric_of, split_metric
-from tlimb.files import write_text
+from tlimb.files import read_json, write_text
 from tlimb.results.charts import Bar, forest_chart
 from tlimb.results.comparison import Comparison
 from tlimb.results.figures import curve_figures, prediction_figures, sweep_figures
 from tlimb.results.flow import flow_chart
 from tlimb.results.ranking import Ranking, Row
-from tlimb.results.read import StageResult, read_json, scrub
+from tlimb.results.read import StageResult, scrub
 from tlimb.results.statistics import Difference
 from tlimb.results.table import decimals, estimate_parts, estimate_text, number, on_test, setting_names, setting_text
 from tlimb.results.times import duration, times

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlimb.results.read import read_json
+from tlimb.files import read_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tlimb.catalogue.datasets import Datasets, add_entry, describe, dump_dataset
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.own import Own, trust, trusted_folders
 from tlimb.catalogue.registry import nearest
+from tlimb.drawing.bars import spark
 from tlimb.errors import InputError, TlimbError
 
 Echo = Callable[[str], Any]
@@ -40,11 +41,7 @@ def list_datasets(explicit: Path | None, *, as_json: bool, echo: Echo) -> None:
         if name in broken:
             echo(f"{name:16} ✖ {broken[name].message}")
             continue
-        try:
-            labels = ", ".join(_labels(found[name])["labels"]) or "no labels"
-        except InputError as error:
-            labels = f"✖ {error.message}"
-        echo(f"{name:16} {found[name].format:9} {labels}")
+        echo(f"{name:16} {found[name].format:9} {summary(found[name])}")
     if not found.sources:
         echo("\nNo datasets.yaml here or above. Add a folder of yours with: tlimb data add FOLDER")
 
@@ -56,7 +53,7 @@ def check_dataset(name: str, explicit: Path | None, *, images: bool, as_json: bo
         near = nearest(name, found)
         raise InputError(f"no data set '{name}'", (f"did you mean '{near}'? " if near else "") + f"available: {', '.join(found)}")
     described = describe(found[name])
-    inspected = _inspect(found, name) if images else None
+    inspected = inspect(found, name) if images else None
     if as_json:
         echo(
             json.dumps({"format": 1, **described, **({"images": inspected} if inspected is not None else {})}, ensure_ascii=False, indent=1)
@@ -101,11 +98,23 @@ def import_class(class_path: str, arguments: Sequence[str], name: str, folder: P
     add_entry(datasets, name, yaml.safe_dump({name: json.loads(done.stdout)}, sort_keys=False, allow_unicode=True))
 
 
+def summary(dataset: Dataset) -> str:
+    """Who is in a data set and what is known of them, in a line."""
+    try:
+        listing = dataset.listing()
+        labels = ", ".join(dataset.labels) or "no labels"
+    except InputError as error:
+        return f"✖ {error.message}"
+    people = len({scan.participant_id for scan in listing.scans})
+    problems = f"; {len(listing.problems)} problem{'s' * (len(listing.problems) != 1)}" if listing.problems else ""
+    return f"{people} participant{'s' * (people != 1)}, {labels}{problems}"
+
+
 def _labels(dataset: Dataset) -> dict[str, Any]:
     return {"labels": {name: label.kind for name, label in dataset.labels.items()}}
 
 
-def _inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
+def inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
     """Image-level findings, from a child process that may load the imaging libraries."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "datasets.yaml"
@@ -114,25 +123,21 @@ def _inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TlimbError(f"the images of {name} could not be inspected", done.stderr.strip().rpartition("\n")[2])
-    findings = json.loads(done.stdout)
-    assert isinstance(findings, list)
-    return findings
+    found = json.loads(done.stdout)
+    assert isinstance(found, list)
+    return found
 
 
 def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, echo: Echo) -> None:
     counts = f"{described['participants']} participants, {described['with_image']} with images, {described['scans']} scans"
     echo(f"{described['name']} ({described['format']}): {counts}")
     for name, label in described["labels"].items():
-        echo(f"  {name:14} {_label_line(label)}")
-    kinds: dict[str, list[str]] = {}
-    for problem in described["problems"]:
-        who = f"{problem['participant_id']}: " if problem["participant_id"] else ""
-        kinds.setdefault(problem["kind"], []).append(who + problem["message"])
-    for line in _look_lines(inspected or []):
+        echo(f"  {name:14} {label_line(label)}")
+        if bars := label.get("histogram"):
+            echo(f"  {'':14} {bars['edges'][0]:g} {spark(bars['counts'])} {bars['edges'][-1]:g}")
+    for line in look_lines(inspected or []):
         echo(f"  {line}")
-    for finding in inspected or []:
-        if finding["kind"] != "images":
-            kinds.setdefault(finding["kind"], []).append(finding["message"])
+    kinds = findings(described, inspected)
     for kind, lines in kinds.items():
         echo(f"\n! {kind.replace('-', ' ')}: {len(lines)}")
         for line in lines[:SHOWN]:
@@ -143,11 +148,23 @@ def _print(described: dict[str, Any], inspected: list[dict[str, Any]] | None, ec
         echo("no problems")
 
 
-def _look_lines(findings: list[dict[str, Any]]) -> list[str]:
+def findings(described: Mapping[str, Any], inspected: Sequence[Mapping[str, Any]] | None) -> dict[str, list[str]]:
+    """What is wrong with a data set, in sentences by kind: in its tables and names, and in its images if they were looked into."""
+    kinds: dict[str, list[str]] = {}
+    for problem in described["problems"]:
+        who = f"{problem['participant_id']}: " if problem["participant_id"] else ""
+        kinds.setdefault(problem["kind"], []).append(who + problem["message"])
+    for finding in inspected or ():
+        if finding["kind"] != "images":
+            kinds.setdefault(finding["kind"], []).append(finding["message"])
+    return kinds
+
+
+def look_lines(inspected: Sequence[Mapping[str, Any]]) -> list[str]:
     """How images look, e.g. ``24 images 40x48x40 voxels of 4x4x4 mm, RAS, uint8``; tables of as many regions in one line."""
     lines = []
     tables: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for look in (finding for finding in findings if finding["kind"] == "images"):
+    for look in (finding for finding in inspected if finding["kind"] == "images"):
         if look["what"].startswith("tables"):
             tables.setdefault((look["what"], look["shape"][0]), []).append((look["shape"][1], look["count"]))
             continue
@@ -162,7 +179,8 @@ def _look_lines(findings: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _label_line(label: dict[str, Any]) -> str:
+def label_line(label: Mapping[str, Any]) -> str:
+    """A label in a line: its kind, how many have it, and how it is distributed."""
     head = f"{label['kind']}, {label['n']} present, {label['missing']} missing"
     if label["kind"] == "number" and label["n"]:
         unit = f" {label['unit']}" if label.get("unit") else ""

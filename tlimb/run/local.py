@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -37,6 +37,7 @@ def run_local(
     lengths: Mapping[str, float] | None = None,
     observer: Observer = silent,
     more: Callable[[], StageGraph | None] = lambda: None,
+    only: Collection[str] | None = None,
     worker_command: Sequence[str] = COMMAND,
 ) -> Outcome:
     """Run the stages that are not finished; run again to go on after an interruption.
@@ -51,6 +52,7 @@ def run_local(
         lengths: how long stages take, by digest, in any unit: what is longest on the way to an end is started first.
         observer: called with every event, always in this thread.
         more: called whenever nothing is left to do: a graph with further stages (the next round of a search), or None.
+        only: digests of the stages to run, with all that they need; default: all. Threads follow from the whole graph all the same.
         worker_command: the worker process, for tests.
 
     Raises:
@@ -66,6 +68,7 @@ def run_local(
         lengths=lengths or {},
         observer=observer,
         more=more,
+        only=only,
         command=worker_command,
     )
     return scheduler.run()
@@ -119,6 +122,7 @@ class _Scheduler:
         lengths: Mapping[str, float],
         observer: Observer,
         more: Callable[[], StageGraph | None],
+        only: Collection[str] | None,
         command: Sequence[str],
     ) -> None:
         self.store, self.datasets, self.observer, self.more, self.command = store, datasets, observer, more, command
@@ -146,7 +150,7 @@ class _Scheduler:
         self.taken: dict[int, tuple[int, ...]] = {}
         self.attempts: Counter[str] = Counter()
         self.stillborn = 0
-        self._take(graph)
+        self._take(graph, only)
 
     def run(self) -> Outcome:
         self.store.create()
@@ -199,9 +203,9 @@ class _Scheduler:
             self.observer(Event("skipped", digest=digest, message=self.skipped[digest]))
         return True
 
-    def _take(self, graph: StageGraph) -> list[str]:
-        """Take up the stages that are not known yet; returns those that can never run."""
-        new = [stage for stage in graph.stages if stage.digest not in self.stages]
+    def _take(self, graph: StageGraph, only: Collection[str] | None = None) -> list[str]:
+        """Take up the stages that are not known yet, or only some of them; returns those that can never run."""
+        new = [stage for stage in graph.stages if stage.digest not in self.stages and (only is None or stage.digest in only)]
         for stage in new:
             self.order[stage.digest] = len(self.stages)
             self.stages[stage.digest] = stage

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,18 +40,36 @@ INSTALL = (
 )
 
 
-def compile_project(graph: StageGraph, datasets: Datasets, folder: Path, options: Options | None = None) -> Path:
+def compile_project(
+    graph: StageGraph, datasets: Datasets, folder: Path, options: Options | None = None, only: Collection[str] | None = None
+) -> Path:
     """Write the graph as a Nextflow project.
 
+    Args:
+        graph: The whole.
+        datasets: Where the images are.
+        folder: Of the project.
+        options: Its defaults.
+        only: Digests of the stages that become jobs, with all that they need; default: all.
+
     Raises:
-        InputError: the folder holds something else, or cannot be written.
+        InputError: the folder holds something else, or cannot be written; or a part of a search is asked for.
     """
-    templates = {name: asset("nf_templates", *name.split("/")).read_text(encoding="utf-8") for name in TEMPLATES}
-    files = emit(graph, datasets_yaml=needed(graph, datasets), templates=templates, options=options, code=_own_code(graph))
+    if only is not None and graph.search:
+        raise InputError("a part of a search cannot be run by Nextflow, which asks for its rounds itself", "use --engine local for it")
     try:
-        return write_project(files, folder)
+        return write_project(project_files(graph, datasets, options, only), folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}", "choose another folder with -o") from error
+
+
+def project_files(
+    graph: StageGraph, datasets: Datasets, options: Options | None = None, only: Collection[str] | None = None
+) -> dict[str, str]:
+    """The texts of the project by relative path."""
+    templates = {name: asset("nf_templates", *name.split("/")).read_text(encoding="utf-8") for name in TEMPLATES}
+    data = needed(graph, datasets)
+    return emit(graph, datasets_yaml=data, templates=templates, options=options, code=_own_code(graph), only=only)
 
 
 def _own_code(graph: StageGraph) -> dict[str, str]:
@@ -122,6 +141,7 @@ def run_nextflow(
     pack: Mapping[StepKey, int] | None = None,
     observer: Observer = silent,
     more: Callable[[], StageGraph | None] = lambda: None,
+    only: Collection[str] | None = None,
 ) -> Outcome:
     """Run a compiled project into a store, resuming what an earlier run has finished; Ctrl-C is passed on.
 
@@ -135,6 +155,7 @@ def run_nextflow(
         pack: With how many stages in a task it was compiled, by step.
         observer: Called with every event.
         more: Called again and again: the graph with the trials that the run has asked for meanwhile, or None for no news.
+        only: Digests of the stages that the project lists as jobs; default: all.
 
     Raises:
         InputError: there is no Nextflow, or the store cannot be written.
@@ -142,6 +163,8 @@ def run_nextflow(
     """
     store.create()
     project = Path(os.path.abspath(project))
+    if only is not None:
+        graph = replace(graph, stages=tuple(stage for stage in graph.stages if stage.digest in only))
     cached = tuple(stage.digest for stage in graph.stages if store.is_done(stage.digest))
     if len(cached) == len(graph.stages) and (graph.search is None or graph.search.complete):
         return _told(Outcome(cached=cached), len(graph.stages), observer)

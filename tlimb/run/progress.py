@@ -139,12 +139,8 @@ class Progress:
                 return "started"
 
     def _value(self, metrics: Mapping[str, float | None]) -> str:
-        known = {name: value for name, value in metrics.items() if value is not None}
-        names = [name for name in known if name.startswith("val.") and name != "val.loss"] or list(known)
-        if not names:
-            return ""
-        name = self._metric if self._metric in known else names[0]
-        return f"{name} {known[name]:.4g}"
+        name = headline(metrics, self._metric)
+        return f"{name} {metrics[name]:.4g}" if name else ""
 
     def _title(self, digest: str) -> str:
         return f"{self._names.get(digest, '?')} {digest[:SHORT]}"
@@ -164,6 +160,13 @@ class Progress:
 
     def _print(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
+
+
+def headline(metrics: Mapping[str, float | None], *preferred: str) -> str:
+    """The metric to show where there is room for one: the first preferred one that is there, else one of validation; empty if none is."""
+    known = [name for name, value in metrics.items() if value is not None]
+    names = [name for name in known if name.startswith("val.") and name != "val.loss"] or known
+    return next((name for name in (*preferred, *names) if name in known), "")
 
 
 def observer_for(graph: StageGraph) -> Progress:

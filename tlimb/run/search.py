@@ -18,12 +18,12 @@ from tlimb.configs.build import build
 from tlimb.emit.nextflow import SEARCH_FORMAT, ConfigText, job_id, search_document, table
 from tlimb.emit.packs import packs, step_of
 from tlimb.errors import InputError
-from tlimb.files import write_text
+from tlimb.files import read_json, write_text
 from tlimb.recipe.parse import parse
 from tlimb.recipe.references import quoted
 from tlimb.recipe.tree import Training, file_source
 from tlimb.results.ranking import resolve
-from tlimb.results.read import Results, read_history, read_json, read_results
+from tlimb.results.read import Results, read_history, read_results
 from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
 from tlimb.stages.search import Limits, Search, drawn, limit, read_limits, rungs

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tlimb.errors import InputError
-from tlimb.files import write_text, writing
+from tlimb.files import read_json, write_text, writing
 from tlimb.seal import damage, set_aside
 from tlimb.stages.graph import StageGraph
 
@@ -32,7 +32,7 @@ class Store:
         self.root = Path(os.path.abspath(root))
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"the store {self.root} is not a folder", "name another folder with --store")
-        found = _read_json(self.root / "store.json").get("format", FORMAT)
+        found = read_json(self.root / "store.json").get("format", FORMAT)
         if not isinstance(found, int) or found > FORMAT:
             raise InputError(
                 f"the store {self.root} has format {found}; this TLIMB reads up to format {FORMAT}",
@@ -67,7 +67,7 @@ class Store:
         Raises:
             InputError: the stage is not finished, or a newer TLIMB wrote its results.
         """
-        document = _read_json(self.folder(digest) / "results.json")
+        document = read_json(self.folder(digest) / "results.json")
         if document.get("digest") != digest:
             raise InputError(f"stage {digest} is not finished in {self.root}", "run the recipe first")
         if document.get("format", 0) > FORMAT:
@@ -108,7 +108,7 @@ class Store:
         if self.is_done(digest):
             return "done"
         partial = self.partial(digest)
-        if _is_locked(partial / "lock"):
+        if is_locked(partial / "lock"):
             return "running"
         return "failed" if (partial / "failed.json").exists() else "new"
 
@@ -126,7 +126,7 @@ class Store:
 
     def failure(self, digest: str) -> str:
         """Why the stage failed when last tried; empty if it did not."""
-        return str(_read_json(self.partial(digest) / "failed.json").get("message", ""))
+        return str(read_json(self.partial(digest) / "failed.json").get("message", ""))
 
     def begin(self, digest: str) -> Path:
         """The folder of unfinished work, without the mark of an earlier failure."""
@@ -159,16 +159,7 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file; empty if the file is absent or broken, as a file of a copy that was cut off is."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """True if some process holds the file's lock; a shared lock of our own for an instant is how one finds out."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """A whole recipe: run its stages by an engine, rank what came out, write the report."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -16,7 +16,8 @@ from tlimb.run.anatomy import parameters
 from tlimb.run.expect import expected, lengths, recalled, remember, spoken, total
 from tlimb.run.local import capacity, run_local
 from tlimb.run.nextflow import compile_project, needed, run_nextflow
-from tlimb.run.progress import SHORT, observer_for
+from tlimb.run.progress import SHORT, Event, Outcome, observer_for
+from tlimb.run.runs import present
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import StageGraph
@@ -64,12 +65,14 @@ def run_recipe(
     threads: int | None,
     pack: int | None,
     echo: Echo,
+    only: Collection[str] | None = None,
 ) -> int:
     """Run what is not finished, rank, report. Returns the exit status: 0 all done, 1 a stage failed, 130 interrupted.
 
     Args:
         rebuild: Of a search, the graph with further trials.
         pack: With Nextflow, stages in a task; None: as many short ones as make a task of some minutes, where their lengths are known.
+        only: Digests of the stages to run, with all that they need; default: all. Then there is a ranking only if the others are finished.
     """
     begin = time.monotonic()
     home = store.root / graph.recipe
@@ -79,49 +82,70 @@ def run_recipe(
         home.mkdir(parents=True, exist_ok=True)
         write_text(catalogue, needed(graph, datasets))
         remember(home / EXPECTED, expectations)
-    left = [stage.digest for stage in graph.stages if not store.is_done(stage.digest)]
+    computed = [stage.digest for stage in graph.stages if only is None or stage.digest in only]
+    left = [digest for digest in computed if not store.is_done(digest)]
     ahead = total(graph, expectations, left, capacity(graph, jobs).stages) if left and engine == "local" else None
     if ahead:
         echo(f"expected: {spoken(ahead)}")
-    with observer_for(graph) as observer:
-        if engine == "local":
-            if pack is not None:
-                raise InputError("--pack is for Nextflow", "the workers of the local engine run one stage after another anyway")
-            trials = Trials(graph, lambda known: grown(known, rebuild, store.root))
-            outcome = run_local(
-                graph,
-                store,
-                datasets=catalogue,
-                jobs=jobs,
-                threads=threads,
-                lengths=lengths(graph, expectations, store, datasets),
-                observer=observer,
-                more=trials,
-            )
-        else:
-            if jobs is not None or threads is not None:
-                raise InputError(
-                    "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
+    with present(store, graph.recipe, engine, computed) as presence:
+        with observer_for(graph) as shown:
+
+            def observer(event: Event) -> None:
+                if event.kind == "asked":
+                    computed.extend(stage.digest for stage in event.stages)
+                    presence.computes(computed)
+                shown(event)
+
+            if engine == "local":
+                if pack is not None:
+                    raise InputError("--pack is for Nextflow", "the workers of the local engine run one stage after another anyway")
+                trials = Trials(graph, lambda known: grown(known, rebuild, store.root) if only is None else None)
+                outcome = run_local(
+                    graph,
+                    store,
+                    datasets=catalogue,
+                    jobs=jobs,
+                    threads=threads,
+                    lengths=lengths(graph, expectations, store, datasets),
+                    observer=observer,
+                    more=trials,
+                    only=only,
                 )
-            seconds = {digest: item.seconds for digest, item in expectations.items()}
-            together = sizes(graph, seconds, pack)
-            project = compile_project(graph, datasets, home / "nextflow", Options(pack=together, lengths=seconds))
-            for file in home.glob("search-*.json"):
-                file.unlink()
-            trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
-            outcome = run_nextflow(project, trials.graph, store, profile=profile, pack=together, observer=observer, more=trials)
+            else:
+                if jobs is not None or threads is not None:
+                    raise InputError(
+                        "--jobs and --threads are for the local engine", "with Nextflow a profile or site config says what a task gets"
+                    )
+                seconds = {digest: item.seconds for digest, item in expectations.items()}
+                together = sizes(graph, seconds, pack)
+                project = compile_project(graph, datasets, home / "nextflow", Options(pack=together, lengths=seconds), only=only)
+                for file in home.glob("search-*.json"):
+                    file.unlink()
+                trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
+                outcome = run_nextflow(
+                    project, trials.graph, store, profile=profile, pack=together, observer=observer, more=trials, only=only
+                )
+        presence.status = _conclude(trials.graph, outcome, store, home, echo=echo, part=only is not None)
+        echo(f"{time.monotonic() - begin:.0f} s" + (f"; {duration(ahead.seconds)} were expected" if ahead else ""))
+        return presence.status
+
+
+def _conclude(graph: StageGraph, outcome: Outcome, store: Store, home: Path, *, echo: Echo, part: bool) -> int:
+    """Rank, report, name what failed; returns the exit status."""
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130
-    with writing(store.root):
-        plan = plan_document(trials.graph, store.root)
-        text = write_results(plan, store.root, home)
-    echo(f"\n{text.rstrip()}")
-    names = {stage.digest: stage.name for stage in trials.graph.stages}
+    missing = sum(not store.is_done(stage.digest) for stage in graph.stages) if part else 0
+    if missing:
+        echo(f"\n{missing} of the {len(graph.stages)} stages of the recipe are not finished, so there is no ranking yet")
+    else:
+        with writing(store.root):
+            text = write_results(plan_document(graph, store.root), store.root, home)
+        echo(f"\n{text.rstrip()}")
+    names = {stage.digest: stage.name for stage in graph.stages}
     for digest, message in outcome.failed.items():
         log = store.partial(digest) / "log.txt"
         echo(f"failed: {names.get(digest, '')} {digest[:SHORT]}" + (f" (log: {log})" if log.exists() else ""))
         echo(indent(message, "  "))
-    took = f"{time.monotonic() - begin:.0f} s" + (f"; {duration(ahead.seconds)} were expected" if ahead else "")
-    echo(f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}\n{took}")
+    echo("" if missing else f"\nreport   {home / 'report.html'}\nresults  {home / 'results.csv'}")
     return 1 if outcome.failed or outcome.skipped else 0

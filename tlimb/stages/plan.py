@@ -3,21 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tlimb.catalogue.keys import KEYS, applies, full_path
 from tlimb.catalogue.verbs import VERBS, Verb
+from tlimb.recipe.settings import given
 from tlimb.recipe.tree import (
     Augment,
     Component,
-    Constant,
     Data,
-    Freeze,
-    Number,
     Recipe,
-    Set,
     Split,
     Target,
     Training,
-    Unfreeze,
     Value,
     file_source,
     stage_names,
@@ -61,7 +56,6 @@ def steps(recipe: Recipe, overrides_from: int | None = None) -> tuple[Step, ...]
         overrides_from: `set` statements from this offset of the text on win over everything a statement says itself.
     """
     names, parents = stage_names(recipe), stage_parents(recipe)
-    known = {name for name in names if name}
     data: dict[str | None, Component] = {}
     augment: tuple[Component, ...] = ()
     found = []
@@ -97,7 +91,7 @@ def steps(recipe: Recipe, overrides_from: int | None = None) -> tuple[Step, ...]
                         targets,
                         module,
                         augment if verb.trains else (),
-                        _settings(recipe, statement, name, known, verb, parent is not None or file is not None, overrides_from),
+                        tuple((setting.path, setting.value) for setting in given(recipe, index, names, parents, overrides_from)),
                         allow.payload.reason.value if allow else None,  # type: ignore[union-attr]
                         method,
                         unlabelled,
@@ -114,38 +108,3 @@ def parts(recipe: Recipe) -> Mapping[str, tuple[tuple[str, int | float], ...]]:
 def _targets(statement: Training, word: str) -> tuple[Target, ...]:
     clause = statement.clause(word)
     return tuple(target for target in clause.payload if isinstance(target, Target)) if clause and isinstance(clause.payload, tuple) else ()
-
-
-def _settings(
-    recipe: Recipe, statement: Training, name: str, known: set[str], verb: Verb, has_weights: bool, overrides_from: int | None
-) -> tuple[Setting, ...]:
-    """Settings of a stage: `set` for all stages, then `set` for this one, then clauses, then `with`, then overrides."""
-    everywhere: list[Setting] = []
-    here: list[Setting] = []
-    overrides: list[Setting] = []
-    for other in recipe.statements:
-        if isinstance(other, Set):
-            forced = overrides_from is not None and other.span.start >= overrides_from
-            head, _, rest = other.path.partition(".")
-            if rest and head in known:
-                if head == name:
-                    (overrides if forced else here).append((full_path(rest), other.value))
-            elif applies(full_path(other.path), trains=verb.trains, has_weights=has_weights, from_file=file_source(statement) is not None):
-                (overrides if forced else everywhere).append((full_path(other.path), other.value))
-    clauses: list[Setting] = []
-    for clause in statement.clauses:
-        match clause.payload:
-            case Freeze(layer=layer, only=only):
-                clauses.append((KEYS["freeze"].path, layer))
-                if only:
-                    clauses.append(("scenario.freeze_only", Constant("true", clause.span)))
-            case Unfreeze(layer=layer, epoch=epoch, lr=lr):
-                clauses.append(("scenario.unfreeze.layer", layer))
-                clauses.append(("scenario.unfreeze.epoch", Number(epoch, clause.span)))
-                if lr is not None:
-                    clauses.append(("scenario.unfreeze.lr", Number(lr, clause.span)))
-        if clause.word == "elastic":
-            clauses.append((KEYS["elastic"].path, clause.payload))  # type: ignore[arg-type]
-    given = statement.clause("with")
-    with_ = [(full_path(argument.key), argument.value) for argument in given.payload] if given else []  # type: ignore[union-attr]
-    return (*everywhere, *here, *clauses, *with_, *overrides)

@@ -16,7 +16,8 @@ from tlimb.catalogue.splits import ROLES, RoleName, Split, assign, select
 from tlimb.components.contracts import View
 from tlimb.components.data.batches import ArrayDataset, Batches, Rows
 from tlimb.components.data.prepared import Prepared, read_prepared
-from tlimb.components.data.reading import Volume, read_volume
+from tlimb.components.data.reading import read_volume
+from tlimb.components.data.scan import Volume
 from tlimb.errors import InputError
 
 INTENSITIES = ("zscore", "zscore_all", "minmax", "percentile", "mean", "none")

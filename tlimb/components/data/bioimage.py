@@ -11,7 +11,8 @@ from monai.transforms import Resize
 from tlimb.components.data.base import BaseDataModule, Image, one_of
 from tlimb.components.data.crop import checked, crop
 from tlimb.components.data.pictures import COLOURS, STACKS, read_picture
-from tlimb.components.data.reading import UnusableError, Volume, align, normalise
+from tlimb.components.data.reading import align, normalise
+from tlimb.components.data.scan import UnusableError, Volume
 from tlimb.errors import InputError
 
 _FITS = ("crop", "resize", "contain")

@@ -16,7 +16,8 @@ from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.listing import Dataset
 from tlimb.components.data import demo
 from tlimb.components.data.pictures import read_picture
-from tlimb.components.data.reading import UnusableError, axis_codes, read_image
+from tlimb.components.data.reading import axis_codes, read_image
+from tlimb.components.data.scan import UnusableError
 from tlimb.components.data.series import flat, is_series, read_table
 
 

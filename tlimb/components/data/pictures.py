@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from tlimb.components.data.reading import UnusableError, verify
+from tlimb.components.data.scan import UnusableError, verify
 
 Array = NDArray[Any]
 STACKS = ("depth", "channels")

@@ -14,7 +14,7 @@ from tlimb.catalogue.listing import Dataset, Scan
 from tlimb.components.data import demo
 from tlimb.components.data.base import BaseDataModule
 from tlimb.components.data.prepared import COLUMNS, FORMAT
-from tlimb.components.data.reading import UnusableError, Volume
+from tlimb.components.data.scan import UnusableError, Volume
 from tlimb.errors import InputError
 
 _SHOWN = 10

@@ -1,8 +1,6 @@
 """One scan from its files: MONAI reads, reorients and resamples; intensities are normalised here."""
 
-import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +10,12 @@ from monai.data.image_reader import ImageReader, NibabelReader, NumpyReader, PIL
 from monai.transforms import EnsureChannelFirst, Orientation, Spacing
 from monai.utils import OptionalImportError
 from nibabel.orientations import aff2axcodes
-from numpy.typing import NDArray
 
+from tlimb.components.data.scan import Image, UnusableError, Volume, verify
 from tlimb.errors import InputError
 
-Image = NDArray[np.float32]
 _AXES = (("L", "R"), ("P", "A"), ("I", "S"))
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-class UnusableError(Exception):
-    """An image that cannot be used; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A scan that was read.
-
-    Attributes:
-        image: (C, R, A, S) float32, (C, x, y) of a picture, or (C, T) of time series.
-        fill: What background is in `image`, (C,).
-        spacing_mm: Voxel size by axis.
-        volume_ml: Foreground (> 0 in the first channel), on the grid of the file; 1 mm thick for pictures, 0 for time series.
-        flat: Channels without signal, which are 0.
-    """
-
-    image: Image
-    fill: Image
-    spacing_mm: tuple[float, ...]
-    volume_ml: float
-    flat: int = 0
 
 
 def read_volume(files: Sequence[Path], *, orientation: str, spacing_mm: Sequence[float] | None, intensity: str) -> Volume:
@@ -142,14 +116,6 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
     if sd <= 1e-6 * abs(mean):
         raise UnusableError("the image is constant over its voxels above 0")
     return np.where(mask, (image - mean) / sd, 0).astype(np.float32), 0.0
-
-
-def verify(file: Path) -> None:
-    """Decompress to the end: nibabel stops after the last voxel, before the checksum that tells a damaged file."""
-    if file.suffix == ".gz":
-        with gzip.open(file) as stream:
-            while stream.read(1 << 22):
-                pass
 
 
 def _reader(file: Path) -> ImageReader:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlimb.catalogue.tables import MISSING
-from tlimb.components.data.reading import UnusableError, Volume
+from tlimb.components.data.scan import UnusableError, Volume
 
 EXTENSIONS = (".1D", ".csv", ".tsv", ".txt", ".npy", ".mat", ".ptseries.nii")
 ROWS = ("auto", "time", "region")

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from tlimb.components.data.base import BaseDataModule, Image, one_of
 from tlimb.components.data.batches import ArrayDataset, Batches, RowPair, Rows
 from tlimb.components.data.prepared import Prepared
-from tlimb.components.data.reading import Volume
+from tlimb.components.data.scan import Volume
 from tlimb.components.data.series import ROWS, read_series
 from tlimb.errors import InputError
 

@@ -1,0 +1,1 @@
+"""The five tabs and the screens that come on top of them."""
