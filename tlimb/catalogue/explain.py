@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tlimb.catalogue.components import Component, Parameter
+from tlimb.catalogue.fields import WITHOUT_CLASS
 from tlimb.catalogue.keys import DEFAULTS, KEYS
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import Catalogue, nearest
@@ -52,6 +53,7 @@ def _meanings(word: str, catalogue: Catalogue) -> Iterator[str]:
         if parameter := _parameter(key.path, catalogue):
             default = "no default" if parameter.required else f"default {DEFAULTS.get(key.path, parameter.default)!r}"
             lines.append(f"  type {parameter.type}, {default}")
+            lines += [f"  {parameter.help}"] if key.path.partition(".")[0] in WITHOUT_CLASS else []
         yield "\n".join(lines)
     if metric := METRICS.get(word):
         better = "lower is better" if metric.direction == "min" else "higher is better"
@@ -91,4 +93,6 @@ def _component(kind: str, component: Component) -> str:
 def _parameter(path: str, catalogue: Catalogue) -> Parameter | None:
     section, _, name = path.rpartition(".")
     kind = {"scenario.optimizer": "optimizer"}.get(section, section)
+    if section in WITHOUT_CLASS:
+        return next((parameter for parameter in WITHOUT_CLASS[section] if parameter.name == name), None)
     return next((p for c in catalogue.components.values() if c.kind == kind and (p := c.parameter(name))), None)

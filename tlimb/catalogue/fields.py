@@ -19,6 +19,25 @@ WEIGHTS = (
     Parameter("allow_partial", "bool", False, help="go on though less than 95 % of the encoder is in the file"),
     Parameter("passport", "str | None", help="a passport.yaml elsewhere than beside the file, relative to the recipe"),
 )
+COMPUTE = (
+    Parameter(
+        "channels_last",
+        "bool",
+        False,
+        help="2-D and 3-D images and weights lie in memory with their channels last, which suits the convolutions of most GPUs; "
+        "weights are saved as always",
+    ),
+    Parameter(
+        "compile",
+        "bool | Literal['inductor', 'aot_eager', 'eager']",
+        False,
+        help="the encoder is compiled by torch.compile, training and evaluation apart, which takes from 10 s to some minutes; true is "
+        "inductor, which needs a C++ compiler for a CPU and Triton for a GPU; aot_eager and eager compile nothing, to find faults",
+    ),
+)
+"""How a stage computes; its results are equal to rounding."""
+WITHOUT_CLASS = {"split": SPLIT, "weights": WEIGHTS, "compute": COMPUTE}
+"""Sections that are no components."""
 NESTED = {"optimizer": "optimizer", "schedule": "schedule"}
 """Arguments of a scenario that are components themselves, and their kind."""
 LEAST = {
@@ -59,10 +78,8 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
 
     `section` may be nested: ``scenario.optimizer`` has the arguments of every known optimizer.
     """
-    if section == "split":
-        return {parameter.name: parameter for parameter in SPLIT}
-    if section == "weights":
-        return {parameter.name: parameter for parameter in WEIGHTS}
+    if section in WITHOUT_CLASS:
+        return {parameter.name: parameter for parameter in WITHOUT_CLASS[section]}
     head, _, argument = section.partition(".")
     if argument:
         kind = NESTED.get(argument)

@@ -32,6 +32,8 @@ _KEYS = (
     Key("precision", "trainer.precision", "number format, e.g. 32-true, bf16-mixed"),
     Key("devices", "trainer.devices", "number of devices of one stage"),
     Key("strategy", "trainer.strategy", "how several devices share the work, e.g. ddp"),
+    Key("channels_last", "compute.channels_last", "whether images and weights have their channels last in memory; equal to rounding"),
+    Key("compile", "compute.compile", "whether, and by which backend, torch.compile compiles the encoder; equal to rounding"),
     Key("workers", "data.num_workers", "loader processes (0 is fastest for prepared arrays)"),
     Key("architecture", "architecture", "the network, e.g. resnet18"),
     Key("method", "scenario", "the method of training"),
@@ -40,7 +42,7 @@ _KEYS = (
 
 KEYS = {key.word: key for key in _KEYS}
 
-SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "trainer", "split", "seed", "weights")
+SECTIONS = ("data", "architecture", "objective", "auxiliaries", "scenario", "trainer", "compute", "split", "seed", "weights")
 """Where a dotted config path may start."""
 
 DEFAULTS: Mapping[str, Any] = {
@@ -94,7 +96,7 @@ def applies(path: str, *, trains: bool, has_weights: bool, from_file: bool = Fal
     if section == "architecture":
         return from_file or (trains and not has_weights)
     if not trains:
-        return (section in ("data", "split", "seed") and path != "data.n") or path in EVALUATION_TRAINER
+        return (section in ("data", "compute", "split", "seed") and path != "data.n") or path in EVALUATION_TRAINER
     return True
 
 

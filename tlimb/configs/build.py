@@ -114,7 +114,7 @@ class _Builder:
         metric = asked.metric or rank.metric
         direction = rank.direction if metric == rank.metric else METRICS[split_metric(metric)[2]].direction
         reading = {stage.kind for stage in self.stages.values()} & {"prepare", "weights"}
-        if all(axis.path.startswith(("scenario.", "trainer.", "auxiliaries.")) for axis in grid):
+        if all(axis.path.startswith(("scenario.", "trainer.", "compute.", "auxiliaries.")) for axis in grid):
             reading = set()
         return Search(
             method=asked.method,

@@ -179,6 +179,7 @@ def _finish(config: Config, given: Collection[str], catalogue: Catalogue) -> Non
     """What follows from the other settings."""
     _finish_elastic(config, given)
     _finish_method(config, catalogue)
+    _finish_compute(config)
     scenario = config.get("scenario", {}).get("init_args", {})
     schedule = scenario.get("schedule")
     if schedule and (argument := PER_EPOCH.get(schedule["class_path"])):
@@ -208,6 +209,13 @@ def _finish_method(config: Config, catalogue: Catalogue) -> None:
         dims = module.spatial_dims if module else None
         words = [Component(word, (), Span(0, 0), Span(0, 0)) for word in (SERIES_AUGMENT if dims == 1 else AUGMENT)]
         config["data"]["init_args"]["augment"] = [instantiate(catalogue, "augmentation", word) for word in words]
+
+
+def _finish_compute(config: Config) -> None:
+    """Only what is not as usual, under one name: the stage is the same with and without a setting at its default."""
+    given = {name: "inductor" if name == "compile" and value is True else value for name, value in config.pop("compute", {}).items()}
+    if kept := {name: value for name, value in given.items() if value not in (None, False)}:
+        config["compute"] = dict(sorted(kept.items()))
 
 
 def _finish_statistics(config: Config, step: Step) -> None:

@@ -18,6 +18,7 @@ IDENTITY = (
     "auxiliaries",
     "scenario",
     "trainer",
+    "compute",
     "dataset",
     "weights",
     "code",

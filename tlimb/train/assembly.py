@@ -10,6 +10,7 @@ from tlimb.components.contracts import Network, Objective, Term
 from tlimb.components.scenarios import Supervised
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
+from tlimb.train.compute import compile_encoders, lay_out
 from tlimb.train.config import arguments_of, component_class, heads_of
 from tlimb.train.job import Job
 from tlimb.train.network import WEIGHTS, build_network, fill_architecture, load_encoder, load_heads, read_weights
@@ -51,7 +52,10 @@ def assemble(job: Job, *, synchronous: bool = False) -> Learner:
     if synchronous:
         # Before the scenario, which remembers the modules that it freezes.
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    compute = config.get("compute") or {}
+    lay_out(network, compute, module.spatial_dims)
     scenario = _scenario(job, network, module)
+    compile_encoders(compute, *{network, scenario.learned}, terms=dict(scenario.terms))
     module.unlabelled_views = scenario.views
     return Learner(module, network, scenario, {"architecture": architecture, "targets": targets, "input_shape": list(module.input_shape)})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tlimb.catalogue.fields import COMPUTE, fits
 from tlimb.catalogue.own import Own, trusted_folders
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.signatures import parameters_of
@@ -27,7 +28,7 @@ _REQUIRED = {
     "evaluate": (*_ALWAYS, *_TRAINED),
 }
 _OPTIONAL = ("digest", "seed", "parents", "code", "about")
-_MORE = {"fit": ("objective", "unlabelled", "auxiliaries"), "weights": ("targets",)}
+_MORE = {"fit": ("objective", "unlabelled", "auxiliaries", "compute"), "evaluate": ("compute",), "weights": ("targets",)}
 """What else a stage can have; a fit has an objective where it has targets."""
 _COMPONENTS = ("data", "architecture", "objective", "scenario", "trainer")
 _GIVEN = {"network", "objective", "unit", "terms", "weights", "params", "optimizer", "T_max"}
@@ -133,6 +134,7 @@ def _check(config: Config, source: str) -> None:
         unlabelled = _check_unlabelled(config.get("unlabelled"), source)
         _check_targets(config["targets"], source, unlabelled)
         _check_trainer(arguments_of(config["trainer"]), kind)
+        _check_compute(config.get("compute") or {})
 
 
 def _check_code(planned: Mapping[str, str]) -> None:
@@ -206,6 +208,15 @@ def _check_trainer(arguments: Mapping[str, Any], kind: str) -> None:
         raise InputError("trainer.max_epochs is absent", "say how long to train, e.g. --set trainer.max_epochs=10")
 
 
+def _check_compute(compute: Any) -> None:
+    known = {parameter.name: parameter.type for parameter in COMPUTE}
+    for name, value in compute.items() if isinstance(compute, Mapping) else [(repr(compute), None)]:
+        if name not in known:
+            raise InputError(f"compute: unknown key '{name}'", did_you_mean(str(name), known))
+        if not fits(value, known[name]):
+            raise InputError(f"compute.{name} is {value!r}", f"it takes {known[name]}")
+
+
 def device_count(arguments: Mapping[str, Any]) -> int:
     """On how many devices a Trainer with these arguments trains; `auto` is one, so that results do not depend on the machine.
 
@@ -250,6 +261,8 @@ def _override(config: Config, override: str) -> None:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: the value is not YAML") from None
+    if pieces[0] == "compute":
+        config.setdefault("compute", {})
     place: Any = config
     for number, piece in enumerate(pieces):
         if isinstance(place, dict) and "class_path" in place and piece not in ("class_path", "init_args"):

@@ -9,6 +9,7 @@ from tlimb.components.scenarios.evaluation import Units
 from tlimb.errors import InputError
 from tlimb.train.assembly import as_trained, assemble, connected, facts
 from tlimb.train.callbacks import best_file
+from tlimb.train.compute import compile_encoders, lay_out, uncompiled
 from tlimb.train.config import arguments_of, device_count, heads_of
 from tlimb.train.devices import train_on_devices
 from tlimb.train.folder import write_atomic
@@ -30,7 +31,9 @@ def fit(job: Job) -> dict[str, Any]:
 
     best = best_file(job.partial, trained.best_epoch)
     network.load_state_dict(read_weights(best)[1])
-    if scenario.finish(network, lambda: module.unlabelled_dataloader()):
+    with uncompiled(job):
+        changed = scenario.finish(network, lambda: module.unlabelled_dataloader())
+    if changed:
         save_network(network, best, learner.description)
     parts = []
     metrics: dict[str, float | None] = {}
@@ -72,6 +75,8 @@ def evaluate(job: Job) -> dict[str, Any]:
     network = build_network(architecture, heads_of(targets), {}, config["seed"])
     fill_encoder(network, tensors, name)
     load_heads(network, tensors, list(network.heads), name)
+    lay_out(network, config.get("compute") or {}, module.spatial_dims)
+    compile_encoders(config.get("compute") or {}, network)
     trainer = make_trainer(job, callbacks=list(job.callbacks), logger=further_loggers(job))
     units, metrics = _tested(trainer, Inference(network, module.unit), "test", module.test_dataloader())
     job.notes["device"] = device_of(trainer)

@@ -28,6 +28,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import assemble
+from tlimb.train.compute import compiling
 from tlimb.train.config import arguments_of
 from tlimb.train.devices import HOST
 from tlimb.train.job import Job
@@ -115,16 +116,17 @@ def _train(request: Mapping[str, Any], stop: Stop, event: Callable[[dict[str, An
         broadcast_buffers=False,  # `_Alike` does, where all processes are at the same place
     )
     learner = assemble(job, synchronous=bool(arguments.get("sync_batchnorm")))
-    trained = train(
-        job,
-        learner,
-        rank=rank,
-        callbacks=[_Alike()],
-        accelerator="cpu" if cpu else "gpu",
-        devices=count if cpu else devices,
-        strategy=strategy,
-        sync_batchnorm=False,
-    )
+    with compiling(job):
+        trained = train(
+            job,
+            learner,
+            rank=rank,
+            callbacks=[_Alike()],
+            accelerator="cpu" if cpu else "gpu",
+            devices=count if cpu else devices,
+            strategy=strategy,
+            sync_batchnorm=False,
+        )
     distributed.destroy_process_group()
     return trained
 

@@ -17,6 +17,7 @@ from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.data.preparation import prepare
 from tlimb.errors import InputError
 from tlimb.files import cannot_write
+from tlimb.train.compute import compiling
 from tlimb.train.config import Config, arguments_of, component_class, read_config
 from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
@@ -121,7 +122,8 @@ def _work(job: Job, began: float) -> dict[str, Any]:
     write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
     job.event({"event": "started"})
     try:
-        results = _KINDS[job.config["kind"]](job)
+        with compiling(job):
+            results = _KINDS[job.config["kind"]](job)
     except Exception as error:
         traceback.print_exc()
         record(job.partial, {"event": "failed", "message": str(error) or type(error).__name__})
