@@ -112,6 +112,19 @@ def test_vit_equals_monais_mean_of_patches(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(encoder(image), monai(image)[0].mean(1))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_vit_equals_monais_class_token(dropout: float) -> None:
+    torch.manual_seed(0)
+    monai = MonaiViT(2, (8, 12), 4, 12, 48, 2, 3, spatial_dims=2, classification=True, post_activation="", qkv_bias=True).eval()
+    nn.init.normal_(monai.cls_token)
+    encoder = small_vit(8, 12, pool="token", qkv_bias=True, dropout=dropout).eval()
+    encoder.load_state_dict(encoder.adapt_state(monai.state_dict())[0])
+    monai.classification_head = nn.Identity()
+    image = torch.randn(3, 2, 8, 12)
+    torch.testing.assert_close(encoder(image), monai(image)[0])
+    assert encoder.tokens(image).shape == (3, 6, 12), "patches only"
+
+
 def test_vit_takes_the_encoder_of_monais_masked_autoencoder() -> None:
     torch.manual_seed(0)
     monai = MaskedAutoEncoderViT(2, (8, 12), 4, 12, 20, 2, 3, decoder_hidden_size=12, decoder_num_heads=2, spatial_dims=2).eval()

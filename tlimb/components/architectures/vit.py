@@ -4,20 +4,23 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from monai.networks.nets.vit import ViT as MonaiViT
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tlimb.components.architectures.checks import check_common, per_axis, shown
 from tlimb.errors import InputError
 
 _POSITIONS = "patch_embedding.position_embeddings"
 _GRID = "patch_grid"
-_UNUSED = re.compile(r"blocks\.\d+\.(norm_)?cross_attn\.|cls_token$|classification_head\.|decoder_|mask_tokens$")
+_TOKEN = "cls_token"
+_UNUSED = re.compile(r"blocks\.\d+\.(norm_)?cross_attn\.|classification_head\.|decoder_|mask_tokens$")
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _SINCOS = {2: 4, 3: 6}
 
@@ -25,7 +28,7 @@ _SINCOS = {2: 4, 3: 6}
 class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
     """Vision transformer (Dosovitskiy et al., ICLR 2021) for volumes, slices or series of one size.
 
-    MONAI's layers without a class token: the features are the mean over the patches after the last norm. MONAI's norms of a cross
+    MONAI's layers. The features are the mean over the patches after the last norm, or what a class token is there. MONAI's norms of a cross
     attention that is never computed are left out. Weights for another image size fit: their position embeddings are resized.
 
     Args:
@@ -36,6 +39,8 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         num_heads: Attention heads of each block; hidden_size must be divisible by it.
         dropout: Rate of dropout inside the blocks and, on the features, before the heads.
         pos_embed: How patches know where they are: learnable, sincos (fixed, for 2-D and 3-D) or none (they do not).
+        pool: What the features are: the mean over the patches, or a class token (token).
+        qkv_bias: Whether queries, keys and values have a bias, as most published weights do.
         spatial_dims: 1, 2 or 3; follows from the data.
         in_channels: C of the images; follows from the data.
         input_shape: (C, *S) of the images; follows from the data.
@@ -50,6 +55,8 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         num_heads: int = 3,
         dropout: float = 0.0,
         pos_embed: Literal["learnable", "sincos"] | None = "learnable",
+        pool: Literal["mean", "token"] = "mean",
+        qkv_bias: bool = False,
         spatial_dims: int = 3,
         in_channels: int = 1,
         input_shape: Sequence[int] | None = None,
@@ -66,6 +73,8 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         patch = per_axis("patch_size", patch_size, spatial_dims)
         _check_divisible(size, patch)
         _check_widths(hidden_size, num_heads, num_layers, pos_embed, spatial_dims)
+        if pool not in ("mean", "token"):
+            raise InputError(f"architecture: pool '{pool}' is unknown", "pool is mean or token")
         super().__init__(
             in_channels,
             size,
@@ -77,6 +86,7 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
             pos_embed_type="learnable" if pos_embed == "learnable" else "none",
             dropout_rate=float(dropout),
             spatial_dims=spatial_dims,
+            qkv_bias=qkv_bias,
         )
         self.feature_dim = hidden_size
         self.dropout = float(dropout)
@@ -84,10 +94,13 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         self.grid = tuple(whole // part for whole, part in zip(size, patch, strict=True))
         self.input_shape = (in_channels, *size)
         self.pos_embed = pos_embed
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size)) if pool == "token" else None
         # Part of the weights: the number of patches alone does not tell how they lie.
         self.register_buffer(_GRID, torch.tensor(self.grid))
         for block in self.blocks:
             block.norm_cross_attn = nn.Identity()
+            # One kernel in place of a matrix of all pairs of patches. MONAI's use of it drops weights in evaluation too.
+            block.attn.use_flash_attention = not dropout
         if pos_embed != "learnable":
             fixed = self.patch_embedding.position_embeddings.data
             if pos_embed == "sincos":
@@ -99,7 +112,8 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, *S) to (B, F)."""
-        return self.tokens(image).mean(1)
+        vectors = self._encoded(image)
+        return vectors.mean(1) if self.cls_token is None else vectors[:, 0]
 
     def feature_map(self, image: Tensor) -> Tensor:
         """(B, C, *S) to (B, F, *grid)."""
@@ -107,7 +121,7 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         return vectors.transpose(1, 2).reshape(len(vectors), self.feature_dim, *self.grid)
 
     def tokens(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
-        """The patches' vectors after the last norm.
+        """The patches' vectors after the last norm, without a class token.
 
         Args:
             image: (B, C, *S).
@@ -119,6 +133,10 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         Raises:
             InputError: the images have another shape than the encoder.
         """
+        vectors = self._encoded(image, keep)
+        return vectors if self.cls_token is None else vectors[:, 1:]
+
+    def _encoded(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
         if tuple(image.shape[1:]) != self.input_shape:
             raise InputError(
                 f"this ViT takes images of {shown(self.input_shape[1:])}, but here is one of {shown(image.shape[2:])}",
@@ -129,8 +147,11 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         if keep is not None:
             vectors = vectors.gather(1, keep.unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))
         vectors = embedding.dropout(vectors)
-        for block in self.blocks:
-            vectors = block(vectors)
+        if self.cls_token is not None:
+            vectors = torch.cat([self.cls_token.expand(len(vectors), -1, -1), vectors], dim=1)
+        with _ordered():
+            for block in self.blocks:
+                vectors = block(vectors)
         normed: Tensor = self.norm(vectors)
         return normed
 
@@ -156,7 +177,7 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
         adapted = {
             re.sub(f"^{re.escape(last)}(weight|bias)$", r"norm.\1", name): tensor
             for name, tensor in state.items()
-            if not _UNUSED.match(name)
+            if not _UNUSED.match(name) and (name != _TOKEN or self.cls_token is not None)
         }
         notes = []
         if left := len(state) - len(adapted):
@@ -190,6 +211,12 @@ class ViT(MonaiViT):  # type: ignore[misc]  # MONAI is not typed
             f"the weights are for {patches} patches, this encoder has {shown(self.grid)}, and how theirs lie is not known",
             "give data.size the size of the images that the weights were made with",
         )
+
+
+def _ordered() -> AbstractContextManager[Any]:
+    """Where sums are to have a fixed order: only kernels of attention whose gradients have one."""
+    ordered = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    return sdpa_kernel(ordered) if torch.are_deterministic_algorithms_enabled() else nullcontext()
 
 
 def resize_positions(positions: Tensor, source: Sequence[int], target: Sequence[int]) -> Tensor:
