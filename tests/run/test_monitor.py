@@ -326,5 +326,5 @@ def test_a_plain_nextflow_run_is_followed_and_its_failure_named(tmp_path: Path, 
         assert run.pid == process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
+        process.wait(timeout=300)
     assert monitor.poll().runs == ()

@@ -225,9 +225,10 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _imports(tree: ast.Module, module: str, *, is_package: bool) -> dict[str, str]:
-    """The full path of each name that a module takes from elsewhere."""
+    """The full path of each name that a module takes from elsewhere, also where only a type checker sees it take it."""
     found: dict[str, str] = {}
-    for node in tree.body:
+    checked = (item for node in tree.body if isinstance(node, ast.If) and _name(node.test).endswith("TYPE_CHECKING") for item in node.body)
+    for node in (*checked, *tree.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 found[alias.asname or alias.name.partition(".")[0]] = alias.name if alias.asname else alias.name.partition(".")[0]

@@ -263,7 +263,7 @@ def _fold(bound: list[Axis], trials: int | None, repeats: int) -> int:
     count = math.prod(axis.size for axis in bound)
     if bound and trials is not None:
         count = min(count, trials)
-    return (int(count) if math.isfinite(count) else 1) * repeats
+    return max(1, int(count) if math.isfinite(count) else 1) * repeats
 
 
 def _searching(plan: StageGraph) -> bool:

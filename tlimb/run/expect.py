@@ -228,7 +228,7 @@ def _work(stage: Stage, counts: Mapping[str, int] | None, datasets: Mapping[str,
 
 def _subjects(stage: Stage, dataset: str, part: str | None, datasets: Mapping[str, Dataset]) -> float:
     everybody = len(datasets[dataset].listing().groups) if dataset in datasets else 100
-    amounts = dict(map(tuple, (stage.config["split"].get(dataset) or {}).get("parts") or ()))
+    amounts = dict(map(tuple, (stage.config.get("split", {}).get(dataset) or {}).get("parts") or ()))
     amount = amounts.get(part, 1.0) if part else 1.0
     return float(amount) if isinstance(amount, int) else amount * everybody
 
