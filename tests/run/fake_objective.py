@@ -62,13 +62,17 @@ def main(arguments: list[str]) -> None:
 
         tlimb(arguments)
     parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
+    parser.add_argument("configs", type=Path, nargs="+")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--into", type=Path)
     known, _ = parser.parse_known_args(arguments[2:])
-    try:
-        compute(yaml.safe_load(known.config.read_text()), known.out)
-    except ValueError as error:
-        sys.exit(str(error))
+    failed = ""
+    for config in known.configs:
+        try:
+            compute(yaml.safe_load(config.read_text()), known.out or known.into / config.stem)
+        except ValueError as error:
+            failed = str(error)
+    sys.exit(failed or 0)
 
 
 if __name__ == "__main__":

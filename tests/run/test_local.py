@@ -77,6 +77,12 @@ def test_the_longer_training_starts_first(journal: Path, store: Store) -> None:
     assert names(journal, "start") == ["ukb", "pretrain", "right", "left", "test"]
 
 
+def test_what_takes_longest_starts_first(journal: Path, store: Store) -> None:
+    left, right = (stage.digest for stage in diamond().stages[2:4])
+    run_local(diamond(), store, worker_command=FAKE, jobs=1, lengths={left: 50.0, right: 2.0})
+    assert names(journal, "start") == ["ukb", "pretrain", "left", "right", "test"]
+
+
 def test_workers_stay_warm_and_are_no_more_than_needed(journal: Path, store: Store) -> None:
     run_local(sweep(3), store, worker_command=FAKE)
     processes = {line.split()[2] for line in journal.read_text().splitlines()}
@@ -121,6 +127,14 @@ def test_every_worker_gets_a_gpu_of_its_own(journal: Path, store: Store, monkeyp
     run_local(sweep(3), store, worker_command=FAKE)
     devices = {tuple(line.split()[2:5:2]) for line in journal.read_text().splitlines()}
     assert sorted(device for _process, device in devices) == ["0", "1"]
+
+
+def test_more_stages_than_gpus_share_them(journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus", lambda: ("0", "1"))
+    behave(monkeypatch)
+    run_local(sweep(8), store, jobs=4, worker_command=FAKE)
+    devices = {tuple(line.split()[2:5:2]) for line in journal.read_text().splitlines()}
+    assert sorted(device for _process, device in devices) == ["0", "0", "1", "1"]
 
 
 def test_a_stage_takes_a_gpu_for_each_of_its_devices(journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,20 +234,20 @@ sweep lr in [1e-4, 1e-3, 1e-2]
 """
 
 
-def test_a_task_and_two_workers_give_the_same_bytes(tmp_path: Path) -> None:
+def test_a_task_of_several_gives_the_bytes_of_the_local_engine(tmp_path: Path) -> None:
     (tmp_path / "s.tlr").write_text(RECIPE)
     (tmp_path / "datasets.yaml").write_text("tiny: {format: demo, participants: 24}\n")
     whole = open_recipe(str(tmp_path / "s.tlr")).graph()
-    two = Store(tmp_path / "two")
-    assert len(run_local(whole, two, datasets=tmp_path / "datasets.yaml", jobs=2, threads=1).done) == 4
+    local = Store(tmp_path / "local")
+    assert len(run_local(whole, local, datasets=tmp_path / "datasets.yaml", jobs=1, threads=1).done) == 4
     data, *trained = whole.stages
     command = ["stage", "run", *map(str, written(tmp_path, *trained)), "--into", str(tmp_path / "pack"), "--threads", "1"]
     packed = subprocess.run(
-        [sys.executable, "-m", "tlimb", *command, "--parent", str(two.folder(data.digest))], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tlimb", *command, "--parent", str(local.folder(data.digest))], capture_output=True, text=True, check=False
     )
     assert packed.returncode == 0, packed.stderr
     for made in trained:
-        same(tmp_path / "pack" / f"{made.name}-{made.digest}", two.folder(made.digest), FIT)
+        same(tmp_path / "pack" / f"{made.name}-{made.digest}", local.folder(made.digest), FIT)
 
 
 # ------------------------------------------------------------------ Nextflow

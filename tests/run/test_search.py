@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from run.test_nextflow_engine import NEW, OLD, PARSERS, engine, needs_engine, status
+from run.test_nextflow_engine import NEW, OLD, engine, needs_engine, status
+from tlimb.emit.nextflow import Options
+from tlimb.emit.packs import sizes
 from tlimb.errors import RecipeError
 from tlimb.results.ranking import Ranking, rank
 from tlimb.results.report import write_report
@@ -399,26 +401,27 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run_by_nextflow(opened: Opened, store: Store) -> tuple[Outcome, StageGraph]:
-    home = store.root / "s"
-    project = compile_project(opened.graph(), opened.datasets, home / "nextflow")
+def run_by_nextflow(opened: Opened, store: Store, pack: int | None = None) -> tuple[Outcome, StageGraph]:
+    home, together = store.root / "s", sizes(opened.graph(), {}, pack)
+    project = compile_project(opened.graph(), opened.datasets, home / "nextflow", Options(pack=together))
     for file in home.glob("search-*.json"):
         file.unlink()
     trials = Trials(opened.graph(), lambda known: recorded(known, opened.graph, home))
-    outcome = run_nextflow(project, trials.graph, store, more=trials)
+    outcome = run_nextflow(project, trials.graph, store, pack=together, more=trials)
     return outcome, trials.graph
 
 
 @needs_engine
-@PARSERS
+@pytest.mark.parametrize(("version", "parser", "pack"), [(OLD, "v1", 3), (NEW, "v1", None), (NEW, "v2", 3)])
 def test_both_engines_try_and_rank_the_same(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Path, version: str, parser: str
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Path, version: str, parser: str, pack: int | None
 ) -> None:
     engine(monkeypatch, version, parser)
     opened = lab(TRAIN + LR + "search tpe(round=4) 12\n")
     local, flow = Store(tmp_path / "local"), Store(tmp_path / "flow é")
     ours, graph = run(opened, local)
-    theirs, other = run_by_nextflow(opened, flow)
+    theirs, other = run_by_nextflow(opened, flow, pack)
+    assert any("TRAIN_PACK" in line for line in (flow.root / "pipeline_info" / "trace.txt").read_text().splitlines()) == bool(pack)
     assert lrs(other) == lrs(graph)
     assert [stage.digest for stage in other.stages] == [stage.digest for stage in graph.stages]
     assert set(theirs.failed) == set(ours.failed)

@@ -217,3 +217,51 @@ def test_a_training_that_is_cancelled_and_then_loses_its_node_ends_as_one_left_a
         assert theirs[digest] == pytest.approx(expected, abs=1e-6, nan_ok=True)
     assert (lab / "runs" / "card" / "report.html").exists()
     assert set(status(lab / "runs/pipeline_info/trace.txt").values()) == {"COMPLETED"}
+
+
+MANY = """data axial_slice(size=24x24)
+train resnet10(widen_factor=0.25) on tiny.age with epochs=10
+sweep lr in [1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 7e-4, 8e-4, 9e-4, 1e-3, 2e-3, 3e-3]
+"""
+
+
+@needs_engine
+def test_trainings_that_share_tasks_lose_nothing_with_a_node(slurm: Callable[..., str], tmp_path: Path) -> None:
+    """Tasks of six trainings each, sent as an array; the results are those of two workers on this machine."""
+    (tmp_path / "datasets.yaml").write_text("tiny: {format: demo, participants: 40}\n")
+    (tmp_path / "many.tlr").write_text(MANY)
+    tlimb = Path(sys.executable).with_name("tlimb")
+    compile_ = ["compile", "many.tlr", "-o", "project", "--pack", "6"]
+    for command in (compile_, ["run", "many.tlr", "--store", "local", "--threads", "1", "--jobs", "2"]):
+        subprocess.run([tlimb, *command], cwd=tmp_path, check=True, capture_output=True)
+
+    def busy() -> list[str]:
+        """The nodes that train."""
+        jobs = slurm("squeue", "--noheader", "--states=RUNNING", "--format=%N %j").splitlines()
+        return [job.split()[0] for job in jobs if "TRAIN" in job]
+
+    kept = tmp_path / "runs" / ".partial" / ".finished"
+    with start(tmp_path / "project", tmp_path, tlimb=tlimb.parent, profile="slurm,slurm_array") as process:
+        try:
+            wait(lambda: len(list(kept.glob("*/results.json"))) > 1 and busy(), process)
+            before = [file.parent.name for file in kept.glob("*/results.json")]
+            node = busy()[0]
+            slurm("fail", node)
+            finished(process)
+            slurm("boot", node)
+        finally:
+            process.kill()
+
+    trace = [line.split("\t") for line in (tmp_path / "runs/pipeline_info/trace.txt").read_text().splitlines()]
+    attempts = [dict(zip(trace[0], row, strict=True)) for row in trace[1:] if row[3] == "TRAIN_PACK"]
+    assert [attempt["status"] for attempt in attempts].count("COMPLETED") == 2
+    assert "FAILED" in {attempt["status"] for attempt in attempts}
+    assert len([options for options in asked(tmp_path)["TRAIN_PACK"] if "--array 0-1" in options]) >= 1
+    local = metrics(tmp_path / "local")
+    assert len(local) == 13
+    for digest in local:
+        for name in ("results.json", "model.safetensors", "predictions.csv"):
+            ours, theirs = tmp_path / "local" / digest / name, tmp_path / "runs" / digest / name
+            assert not ours.exists() or ours.read_bytes() == theirs.read_bytes()
+    for digest in before:
+        assert (tmp_path / "runs" / digest / "events.jsonl").read_text().count('"started"') == 1, "what was finished is not computed again"

@@ -10,11 +10,11 @@ from tlimb.catalogue.metrics import METRICS, metric_names, split_metric
 from tlimb.catalogue.registry import Catalogue
 from tlimb.catalogue.splits import ROLES, Role, RoleName, assign, select
 from tlimb.catalogue.splits import Split as SplitRule
-from tlimb.configs.desugar import data_config, monitor, prepare_config, stage_config
+from tlimb.configs.desugar import RATES, data_config, monitor, prepare_config, stage_config, with_rates
 from tlimb.configs.weights import weights_config, weights_file, weights_warnings
 from tlimb.errors import Diagnostic, InputError, RecipeError, Span
-from tlimb.recipe.tree import About, Rank, Recipe, Target, file_source, plain
-from tlimb.stages.digest import digest
+from tlimb.recipe.tree import About, Number, Rank, Recipe, Target, file_source, plain
+from tlimb.stages.digest import Digests
 from tlimb.stages.graph import Rank as RankRule
 from tlimb.stages.graph import Run, Stage, StageGraph, Variant
 from tlimb.stages.leakage import Use, overlap
@@ -60,6 +60,9 @@ class _Builder:
     memo: dict[Any, Stage] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the files of weights, as they are written."""
+    digest: Digests = field(default_factory=Digests)
+    like: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    """Configs of stages that differ from others in numbers of their optimizer only."""
 
     def build(self) -> StageGraph:
         todo, grid = steps(self.recipe, self.overrides_from), axes(self.recipe)
@@ -201,19 +204,27 @@ class _Builder:
         parent = made[step.parent] if step.parent is not None else self._read_file(step, chosen) if step.file is not None else None
         if parent is not None:
             parents.append({"role": "weights", "name": parent.name, "digest": parent.digest})
-        config = stage_config(
-            step,
-            chosen,
-            seed,
-            catalogue=self.catalogue,
-            datasets=self.datasets,
-            splits=splits,
-            parents=parents,
-            parent=parent.config if parent else None,
-            about={"recipe": self.name, **about},
-        )
+        rates = {path: plain(value) for path, value in swept if _is_rate(path) and isinstance(value, Number)}
+        rest = tuple((axis.path, choice) for axis, choice in zip(grid, point, strict=True) if _binds(axis, step) and axis.path not in rates)
+        kept = [id(parent.config[part]) for part in ("architecture", "targets") if part in parent.config] if parent else []
+        key = (step.name, seed, rest, *kept, *(entry["digest"] for entry in parents if entry["role"] == "data"))
+        if key in self.like and rates:
+            config = with_rates(self.like[key], rates, parents)
+        else:
+            config = stage_config(
+                step,
+                chosen,
+                seed,
+                catalogue=self.catalogue,
+                datasets=self.datasets,
+                splits=splits,
+                parents=parents,
+                parent=parent.config if parent else None,
+                about={"recipe": self.name, **about},
+            )
+            self.like[key] = dict(config)
         if early := {epoch: value for epoch, value in limits.items() if epoch < (config["trainer"]["init_args"]["max_epochs"] or 0)}:
-            config["scenario"]["init_args"]["give_up"] = early
+            config["scenario"] = {**config["scenario"], "init_args": {**config["scenario"]["init_args"], "give_up": early}}
         return self._add(config)
 
     def _read_file(self, step: Step, chosen: tuple[Setting, ...]) -> Stage:
@@ -235,7 +246,7 @@ class _Builder:
     def _add(self, config: dict[str, Any]) -> Stage:
         if code := self.catalogue.own.code(config):
             config["code"] = code
-        address = digest(config)
+        address = self.digest(config)
         if address not in self.stages:
             head = {key: config.pop(key) for key in ("tlimb", "kind", "name")}
             parents = tuple(parent["digest"] for parent in config["parents"])
@@ -319,6 +330,11 @@ class _Builder:
         message = f"'{step.name}' has no {' and no '.join(missing)} subjects in {where} ({told})"
         hint = f"divide it by counts, e.g. split {dataset} into train 12, val 4, test 4, or set split.val = 0.2"
         return [Diagnostic("no-subjects", target.span, message, hint)]
+
+
+def _is_rate(path: str) -> bool:
+    """Whether a number at the path changes nothing else of a config."""
+    return path.startswith(RATES) and "." not in path.removeprefix(RATES)
 
 
 def _binds(axis: Axis, step: Step) -> bool:

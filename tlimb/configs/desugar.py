@@ -23,6 +23,9 @@ STATISTICS_ONLY = "tlimb.components.scenarios.AdaptiveBatchNorm"
 PER_EPOCH = {"torch.optim.lr_scheduler.CosineAnnealingLR": "T_max", "torch.optim.lr_scheduler.LinearLR": "total_iters"}
 """Schedules that last as long as the training unless told otherwise, and the argument that says how long."""
 
+RATES = "scenario.optimizer."
+"""Numbers under this path stand in the config as they are, and nothing else follows from them but whether they are given."""
+
 Config = dict[str, Any]
 
 
@@ -98,6 +101,25 @@ def stage_config(
     _finish_statistics(config, step)
     config["about"] = dict(about)
     return config
+
+
+def with_rates(config: Config, rates: Mapping[str, Any], parents: Sequence[Mapping[str, Any]]) -> Config:
+    """The config of a stage that differs in numbers of its optimizer and in its parents; it shares everything else.
+
+    Args:
+        config: Of a stage of the same step, with other numbers at the same paths.
+        rates: By full path, below `RATES`.
+        parents: As `stage_config` takes them.
+    """
+    arguments = config["scenario"]["init_args"]
+    given = {path.removeprefix(RATES): value for path, value in rates.items()}
+    optimizer = {**arguments["optimizer"], "init_args": {**arguments["optimizer"]["init_args"], **given}}
+    heads = {entry["role"]: {"heads": entry["heads"]} for entry in config["parents"] if "heads" in entry}
+    return {
+        **config,
+        "parents": [{**entry, **heads.get(entry["role"], {})} for entry in parents],
+        "scenario": {**config["scenario"], "init_args": {**arguments, "optimizer": optimizer}},
+    }
 
 
 def apply(config: Config, path: str, value: Any) -> None:

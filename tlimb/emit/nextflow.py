@@ -189,13 +189,21 @@ class ConfigText:
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, int, str], str] = {}
+        self._seen: dict[tuple[str, int], tuple[Any, str]] = {}
+        """By name and identity of a part that many configs share, with the part, whose place in memory must not go to another one."""
         self._pairs: dict[tuple[str, str], str] = {}
 
     def __call__(self, config: Mapping[str, Any]) -> str:
         """The YAML document of one stage, without `about`: jobs are cached by the size of this file, which titles must not change."""
         return "".join(
-            f"digest: '{value}'\n" if key == "digest" else self._entry(key, value, 0) for key, value in config.items() if key != "about"
+            f"digest: '{value}'\n" if key == "digest" else self._part(key, value) for key, value in config.items() if key != "about"
         )
+
+    def _part(self, key: str, value: Any) -> str:
+        found = self._seen.get((key, id(value)))
+        if found is None:
+            found = self._seen[key, id(value)] = value, self._entry(key, value, 0)
+        return found[1]
 
     def _entry(self, key: str, value: Any, indent: int) -> str:
         """An entry of a mapping in block style."""

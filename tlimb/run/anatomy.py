@@ -69,13 +69,28 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
     Raises:
         UnknownLayerError: a layer to freeze does not exist.
     """
-    stages = {stage.digest: stage for stage in graph.stages if stage.kind == "fit"}
-    questions = {digest: question for digest, stage in stages.items() if (question := _question(stage, store)) is not None}
-    keys = {digest: json.dumps(question, sort_keys=True) for digest, question in questions.items()}
+    keys: dict[str, str] = {}
+    told: dict[str, bool] = {}
+    seen: dict[tuple[int, int, str | None], str | None] = {}
+    for stage in graph.stages:
+        if stage.kind == "fit":
+            # By identity: the stages of a sweep share the parts of their configs that are equal.
+            data = next((parent["digest"] for parent in stage.config["parents"] if parent["role"] == "data"), None)
+            same = (id(stage.config["architecture"]), id(stage.config.get("data")), data)
+            if same not in seen:
+                question = _question(stage, store)
+                seen[same] = key = None if question is None else json.dumps(question, sort_keys=True)
+                if key is not None and question is not None:
+                    told[key] = not _untold(question)
+            if (key := seen[same]) is not None:
+                keys[stage.digest] = key
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
-    counts = {digest: _count(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
-    return {digest: count for digest, count in counts.items() if not _untold(questions[digest])}
+    return {
+        stage.digest: _count(stage, anatomy)
+        for stage in graph.stages
+        if (key := keys.get(stage.digest)) is not None and (anatomy := known[key]) is not None and told[key]
+    }
 
 
 def _untold(architecture: Mapping[str, Any]) -> list[str]:

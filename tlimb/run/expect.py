@@ -171,7 +171,7 @@ def _expectation(stage: Stage, timing: Timing, threads: int, on_gpu: bool) -> Ex
 
 def epochs_of(stage: Stage, steps: int = 1) -> float:
     """How many epochs a stage trains, if nothing stops it early."""
-    arguments = stage.config["trainer"].get("init_args") or {}
+    arguments = stage.config.get("trainer", {}).get("init_args") or {}
     epochs = arguments.get("max_epochs")
     if epochs is None or epochs < 0:
         return float(arguments.get("max_steps", 1)) / max(1, steps)
@@ -220,7 +220,7 @@ def _work(stage: Stage, counts: Mapping[str, int] | None, datasets: Mapping[str,
         return float(len(datasets[stage.config["dataset"]["name"]].listing().scans)) if stage.config["dataset"]["name"] in datasets else 1.0
     used = {(item["dataset"], item.get("part")) for item in (*stage.config["targets"], *stage.config.get("unlabelled", ()))}
     subjects = float(sum(_subjects(stage, *use, datasets) for use in used))
-    if n := stage.config["data"]["init_args"].get("n"):
+    if n := stage.config.get("data", {}).get("init_args", {}).get("n"):
         subjects = min(subjects, float(n))
     passes = (3 * counts["trainable"] + counts["frozen"]) / 1e6 if counts else 1.0
     return subjects * (epochs_of(stage) if stage.kind == "fit" else 0.3) * max(passes, 1e-3)

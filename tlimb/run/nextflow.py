@@ -99,7 +99,13 @@ def write_project(files: Mapping[str, str], folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(files, fresh)
+            for name, text in files.items():  # nobody sees the folder before it is whole
+                path = os.path.join(fresh, name)
+                try:
+                    _put(path, text)
+                except FileNotFoundError:
+                    os.makedirs(os.path.dirname(path))
+                    _put(path, text)
             fresh.chmod(0o777 & ~_umask())
             fresh.rename(folder)
         finally:
@@ -411,6 +417,11 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             made.add(path.parent)
         write_text(path, files[name])
+
+
+def _put(path: str, text: str) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(text.encode())
 
 
 def _text(path: Path) -> str:

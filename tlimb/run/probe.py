@@ -33,6 +33,8 @@ _IDLE = {"scenario": ("monitor", "patience", "give_up"), "trainer": ("max_epochs
 
 def known(graph: StageGraph, threads: int) -> dict[str, Timing]:
     """The timings of the stages whose like was measured on a machine like this one, by digest."""
+    if not _folder().is_dir():
+        return {}
     files = _files(graph, threads)
     read: dict[Path, Timing] = {}
     for path in dict.fromkeys(files.values()):
@@ -145,9 +147,13 @@ def _with_parents(stages: Mapping[str, Stage], digests: Any) -> set[str]:
     return found
 
 
+def _folder() -> Path:
+    return cache() / "probe"
+
+
 def _files(graph: StageGraph, threads: int) -> dict[str, Path]:
     """Where the timing of each stage is kept: stages that cost the same have the same file."""
-    folder = cache() / "probe"
+    folder = _folder()
     surroundings = json.dumps({"format": FORMAT, "threads": threads, "device": device(), **_software()}, sort_keys=True)
     shapes = _Shapes()
     found: dict[str, Path] = {}
