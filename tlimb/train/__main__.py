@@ -87,6 +87,8 @@ def _stage(options: dict[str, Any]) -> int:
         if event["event"] == "epoch":
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items() if value is not None)
             print(f"epoch {event['epoch']}/{event['epochs']}  {metrics}".rstrip(), file=screen, flush=True)
+        elif event["event"] == "warning":
+            print(f"warning: {event['message']}", file=screen, flush=True)
 
     try:
         run_stage(config, options.pop("out"), emit=show, **options)

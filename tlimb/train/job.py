@@ -38,6 +38,11 @@ class Job:
     gpus: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def warn(self, message: str) -> None:
+        """Tell of something that one may want to change: in the log, and to whoever watches."""
+        print(f"warning: {message}")
+        self.event({"event": "warning", "message": message})
+
     def parent(self, role: str) -> dict[str, Path]:
         """Folders of the parents of a role by name."""
         return {parent["name"]: self.parents[parent["digest"]] for parent in self.config["parents"] if parent["role"] == role}

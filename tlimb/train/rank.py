@@ -28,12 +28,12 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import assemble
-from tlimb.train.compute import compiling
+from tlimb.train.compute import compiling, on_cpu
 from tlimb.train.config import arguments_of
 from tlimb.train.devices import HOST
 from tlimb.train.job import Job
 from tlimb.train.stopping import SIGNALS, Stop, StoppedError
-from tlimb.train.training import Trained, on_cpu, quieten, train
+from tlimb.train.training import Trained, quieten, train
 
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for another one that is alive."""

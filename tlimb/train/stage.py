@@ -17,7 +17,7 @@ from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.data.preparation import prepare
 from tlimb.errors import InputError
 from tlimb.files import cannot_write
-from tlimb.train.compute import compiling
+from tlimb.train.compute import check_precision, compiling
 from tlimb.train.config import Config, arguments_of, component_class, read_config
 from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
@@ -55,7 +55,7 @@ def run_stage(
         gpus: For a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; default: all there are.
         state: Where unfinished work lies; default ``.partial`` beside `out`.
         overrides: ``PATH=VALUE``, see `read_config`.
-        emit: Called with each event ``{"event": started | epoch | finished, "epoch", "epochs", "metrics"}``.
+        emit: Called with each event ``{"event": started | warning | epoch | finished, "epoch", "epochs", "metrics", "message"}``.
 
     Returns:
         `results.json`.
@@ -122,6 +122,8 @@ def _work(job: Job, began: float) -> dict[str, Any]:
     write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
     job.event({"event": "started"})
     try:
+        if job.config["kind"] in ("fit", "evaluate"):
+            check_precision(job)
         with compiling(job):
             results = _KINDS[job.config["kind"]](job)
     except Exception as error:

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
 from tlimb.train.assembly import Learner
 from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
+from tlimb.train.compute import on_cpu
 from tlimb.train.config import STRATEGIES, arguments_of, component_class
 from tlimb.train.job import Job
 
@@ -121,11 +122,6 @@ def make_trainer(job: Job, **owned: Any) -> lightning.Trainer:
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise InputError(f"trainer: {error}") from error
     return trainer
-
-
-def on_cpu(arguments: Mapping[str, Any]) -> bool:
-    """Whether a Trainer with these arguments computes on the CPU."""
-    return arguments.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available()
 
 
 def _one(devices: Any) -> Any:
