@@ -17,7 +17,11 @@ class Key:
 
 _KEYS = (
     Key("lr", "scenario.optimizer.lr", "learning rate"),
-    Key("batch", "data.batch_size", "images per training step"),
+    Key(
+        "batch",
+        "data.batch_size",
+        "images per training step of a device; auto: as many as a GPU has memory for, at least 8 steps an epoch; 16 on a CPU",
+    ),
     Key("epochs", "trainer.max_epochs", "passes over the training subjects"),
     Key("seed", "seed", "where every random number of the stage comes from"),
     Key("weight_decay", "scenario.optimizer.weight_decay", "decay of weights (never of biases and norms)"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tlimb.catalogue.fields import NESTED, fields, fits, out_of_range
+from tlimb.catalogue.fields import NESTED, accepted, fields, fits, out_of_range
 from tlimb.catalogue.keys import KEYS, KIND_AT, SECTIONS, applies, full_path, kind_at
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import metric_names, split_metric
@@ -475,7 +475,7 @@ class _Checker:
                 self._fits(argument.value, parameters[argument.key].type, argument.key, f"{_PATHS.get(kind, kind)}.{argument.key}")
 
     def _fits(self, value: Value, declared: str, name: str, path: str) -> None:
-        found = plain(value)
+        found, declared = plain(value), accepted(path, declared)
         if isinstance(found, Component):
             return
         if isinstance(found, Range):

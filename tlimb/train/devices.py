@@ -60,6 +60,7 @@ def train_on_devices(job: Job) -> Trained:
         "partial": str(job.partial),
         "parents": {digest: str(folder) for digest, folder in job.parents.items()},
         "threads": max(1, job.threads // count),
+        "batch": job.batch,
     }
     inbox: Inbox = SimpleQueue()
     processes: list[_Process] = []

@@ -98,7 +98,7 @@ def _train(request: Mapping[str, Any], stop: Stop, event: Callable[[dict[str, An
     partial, rank, count = Path(request["partial"]), int(request["rank"]), int(request["count"])
     config = yaml.safe_load((partial / "stage.yaml").read_text(encoding="utf-8"))
     parents = {digest: Path(folder) for digest, folder in request["parents"].items()}
-    job = Job(config, partial, parents, lambda: find_datasets(partial), stop, event, request["threads"])
+    job = Job(config, partial, parents, lambda: find_datasets(partial), stop, event, request["threads"], batch=request["batch"])
 
     arguments = arguments_of(config["trainer"])
     cpu, devices = on_cpu(arguments), arguments["devices"]

@@ -14,7 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 
 from tlimb.components.signatures import parameters_of
-from tlimb.errors import InputError
+from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import Learner
 from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
 from tlimb.train.compute import on_cpu
@@ -79,6 +79,11 @@ def _run(job: Job, trainer: lightning.Trainer, learner: Learner, selection: Sele
     job.stop.deferred = True
     try:
         trainer.fit(learner.scenario, datamodule=learner.module)
+    except torch.OutOfMemoryError as error:
+        raise TlimbError(
+            f"the memory of the GPU is full: {str(error).split('. ')[0]}",
+            "give a smaller batch, or batch=auto, which finds the largest that fits; precision=bf16-mixed takes about half the memory",
+        ) from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
