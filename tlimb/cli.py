@@ -474,6 +474,7 @@ def stage() -> None:
 @click.option("--datasets", type=click.Path(path_type=Path), help="The datasets.yaml to use.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option("--state", type=click.Path(path_type=Path), help="Where unfinished work is kept, so that a retry goes on from it.")
+@click.option("--scratch", type=click.Path(path_type=Path), help="Where prepared data are copied on this node (default: TLIMB_SCRATCH).")
 @set_option
 def stage_run(
     config: Path,
@@ -482,6 +483,7 @@ def stage_run(
     datasets: Path | None,
     threads: int | None,
     state: Path | None,
+    scratch: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Run one stage: what every worker and every Nextflow task calls."""
@@ -489,7 +491,7 @@ def stage_run(
     for option, values in (("--parent", parents), ("--set", overrides)):
         for value in values:
             arguments += [option, str(value)]
-    for option, given in (("--datasets", datasets), ("--threads", threads), ("--state", state)):
+    for option, given in (("--datasets", datasets), ("--threads", threads), ("--state", state), ("--scratch", scratch)):
         if given is not None:
             arguments += [option, str(given)]
     # The training side takes over this process, so that signals of a scheduler reach it and the parent costs no memory.

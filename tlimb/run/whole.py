@@ -1,5 +1,6 @@
 """A whole recipe: run its stages by an engine, rank what came out, write the report."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tlimb.run.nextflow import compile_project, needed, run_nextflow
 from tlimb.run.progress import SHORT, observer_for
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
+from tlimb.scratch import VARIABLE, tidy
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
@@ -76,6 +78,8 @@ def run_recipe(
                 file.unlink()
             trials = Trials(replayed(graph, rebuild, store), lambda known: recorded(known, rebuild, home))
             outcome = run_nextflow(project, trials.graph, store, profile=profile, observer=observer, more=trials)
+    if engine == "local":
+        tidy(os.environ.get(VARIABLE))
     if outcome.interrupted:
         echo("stopped; the same command goes on from here")
         return 130

@@ -72,7 +72,7 @@ def _largest(job: Job) -> int:
             return size
     raise InputError(
         "batch=auto: not even one image fits on the GPU",
-        "make the images smaller (data.size), or the network; precision=bf16-mixed takes about half the memory",
+        "make the images smaller (data.size), or the network; precision=bf16 takes about half the memory",
     )
 
 

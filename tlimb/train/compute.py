@@ -148,7 +148,7 @@ def check_precision(job: Job) -> None:
     if precision.startswith(("16", "transformer-engine")):
         raise InputError(
             f"trainer.precision is {precision}: half precision is for GPUs, and this stage computes on the CPU",
-            "leave precision out; bf16-mixed runs on a CPU too, and is faster than 32-true on few of them",
+            "leave precision out; bf16 runs on a CPU too, and is faster than 32-true on few of them",
         )
     if precision.startswith("bf16") and (ratio := bf16_ratio()) > SLOWER:
         job.warn(

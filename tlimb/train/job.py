@@ -25,6 +25,7 @@ class Job:
         event: Tells of progress.
         threads: CPU threads.
         gpus: Those of a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; None: all there are.
+        scratch: Where copies of prepared data are made; None: nowhere.
         batch: Images in a batch of a device, where the config leaves it open.
         notes: What `environment.json` says beside versions.
     """
@@ -37,6 +38,7 @@ class Job:
     event: Emit
     threads: int
     gpus: str | None = None
+    scratch: Path | None = None
     batch: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 

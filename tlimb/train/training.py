@@ -82,7 +82,7 @@ def _run(job: Job, trainer: lightning.Trainer, learner: Learner, selection: Sele
     except torch.OutOfMemoryError as error:
         raise TlimbError(
             f"the memory of the GPU is full: {str(error).split('. ')[0]}",
-            "give a smaller batch, or batch=auto, which finds the largest that fits; precision=bf16-mixed takes about half the memory",
+            "give a smaller batch, or batch=auto, which finds the largest that fits; precision=bf16 takes about half the memory",
         ) from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
