@@ -626,6 +626,7 @@ def stage() -> None:
     type=click.Path(path_type=Path),
     help="Where unfinished work is kept, so that a retry goes on from it; with --into a folder for each stage lies in it.",
 )
+@click.option("--scratch", type=click.Path(path_type=Path), help="Where prepared data are copied on this node (default: TLIMB_SCRATCH).")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="With --into: stages at a time.")
 @set_option
 def stage_run(
@@ -636,12 +637,15 @@ def stage_run(
     datasets: Path | None,
     threads: int | None,
     state: Path | None,
+    scratch: Path | None,
     jobs: int,
     overrides: tuple[str, ...],
 ) -> None:
     """Run a stage, or several in one process: what every Nextflow task calls."""
     if (out is None) == (into is None):
         raise InputError("give either --out or --into", "--out DIR is the result folder of one stage; --into DIR gets a folder for each")
+    if scratch is not None:
+        os.environ["TLIMB_SCRATCH"] = str(scratch)
     from tlimb.run.pack import run_pack, taken
 
     if into is not None:

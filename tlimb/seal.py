@@ -10,7 +10,7 @@ from tlimb.files import write_text
 
 SEAL = "files.json"
 FORMAT = 1
-WORKING_FILES = ("lock", "last.ckpt", "best-*.safetensors", "failed.json", ".*")
+WORKING_FILES = ("lock", "last.ckpt", "batch.json", "best-*.safetensors", "failed.json", ".*")
 """What a stage needs until it is finished."""
 
 _UNSEALED = (*WORKING_FILES, SEAL, "log.txt", "events.jsonl", "environment.json")

@@ -52,6 +52,8 @@ def compute(request: dict[str, Any], name: str, partial: Path) -> None:
         return
     if behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour == "warn":
+        say(job=job, event="warning", message="bf16 is slow here")
     if behaviour in ("slow", "deaf"):
         (partial / ".slow").touch()
         time.sleep(60)

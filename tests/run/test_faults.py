@@ -323,3 +323,12 @@ def test_a_message_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:
         raise FileNotFoundError(2, "No such file", str(tmp_path))
     with pytest.raises(InputError, match="cannot be written: Permission denied"), writing(tmp_path):
         raise PermissionError(13, "Permission denied", str(tmp_path / "x"))
+
+
+def test_what_a_stage_warns_of_is_seen(
+    journal: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behave(monkeypatch, pretrain="warn")
+    with Progress(diamond(), sys.stdout) as observer:
+        run_local(diamond(), store, worker_command=FAKE, observer=observer)
+    assert f"pretrain {DIGESTS['pretrain'][:8]}  warning: bf16 is slow here" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import AGE, SEX, stage
+from lightning.pytorch.plugins import MixedPrecision
 from made_domains import learning, run_and_die
 from test_ddp import Forked, forked
 from test_ddp import run as run_on_devices
@@ -19,9 +20,11 @@ from test_scenarios import NOISE, PLAIN, SGD, VIT, child_of, store, weights
 
 from tlimb.components.contracts import Network
 from tlimb.errors import InputError
+from tlimb.train import compute, training
 from tlimb.train.compute import compile_encoders, lay_out
 from tlimb.train.network import build_network
 from tlimb.train.stage import run_stage
+from tlimb.train.training import make_trainer
 
 __all__ = ["forked", "store"]
 Write = Callable[..., Path]
@@ -214,3 +217,55 @@ def test_a_field_is_set_for_one_stage(write: Write, tmp_path: Path) -> None:
     changed = read_config(path, ["compute.channels_last=true"])
     assert changed["compute"] == LAST
     assert changed["digest"] != read_config(path)["digest"]
+
+
+# ---------------------------------------------------------------------- number formats
+@pytest.mark.parametrize("precision", ["16-mixed", 16, "16-true", "transformer-engine"])
+def test_half_precision_is_refused_on_a_cpu_and_not_replaced(precision: Any, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"trainer.precision is {precision}: half precision is for GPUs") as error:
+        run(stage(AGE, trainer__precision=precision), write, tmp_path, "out")
+    assert "leave precision out" in error.value.hint
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(14.6, True), (0.5, False)])
+def test_bf16_on_a_cpu_that_is_slow_at_it_warns_with_how_slow(
+    ratio: float, told: bool, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(compute, "bf16_ratio", lambda: ratio)
+    # oneDNN's bf16 gradient of a convolution over images of one voxel, which a ResNet makes of 16, reads memory that nobody has written.
+    config = stage(AGE, architecture=PLAIN, trainer__precision="bf16-mixed", trainer__max_epochs=1)
+    run_stage(write(config), tmp_path / "out", emit=events.append)
+    warnings = [event["message"] for event in events if event["event"] == "warning"]
+    assert len(warnings) == told
+    assert not told or "14.6 times as long as in float32 on this CPU" in warnings[0]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["metrics"]["test.mae"] > 0
+
+
+def test_how_slow_is_measured_and_draws_no_random_numbers() -> None:
+    compute.bf16_ratio.cache_clear()
+    before = torch.get_rng_state()
+    assert 0.01 < compute.bf16_ratio() < 100
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_resumed_training_goes_on_with_the_scale_of_its_gradients(write: Write, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp16 multiplies the loss by a factor that grows as training goes on; here on the CPU, whose numbers are the same."""
+    scalers: list[Any] = []
+
+    def with_scaler(job: Any, **owned: Any) -> Any:
+        scalers.append(torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=5))
+        return make_trainer(job, **owned, plugins=MixedPrecision("16-mixed", "cpu", scaler=scalers[-1]))
+
+    monkeypatch.setattr(training, "make_trainer", with_scaler)
+    monkeypatch.setenv("TLIMB_CHECKPOINT_S", "0")
+    path = write(learning("Supervised", unlabelled=False, architecture=PLAIN))
+    run_stage(path, store / "through")
+    assert scalers[0].get_scale() > 4.0
+    assert in_child(lambda: run_and_die(path, store / "killed", 1, 1)) == -signal.SIGKILL
+    saved = torch.load(store / ".partial" / "killed" / "last.ckpt", weights_only=True)["precision"]
+    assert saved["_growth_tracker"] + 5 * (saved["scale"] > 4) > 0
+    run_stage(path, store / "killed")
+    assert scalers[-1].state_dict() == scalers[0].state_dict()
+    assert finals(store / "killed") == finals(store / "through")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tlimb.catalogue.components import Component, Parameter
-from tlimb.catalogue.fields import WITHOUT_CLASS
+from tlimb.catalogue.fields import WITHOUT_CLASS, accepted
 from tlimb.catalogue.keys import DEFAULTS, KEYS
 from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import Catalogue, nearest
@@ -52,7 +52,7 @@ def _meanings(word: str, catalogue: Catalogue) -> Iterator[str]:
         lines = [f"{word}: key", f"  {key.help}", f"  stands for the config path {key.path}"]
         if parameter := _parameter(key.path, catalogue):
             default = "no default" if parameter.required else f"default {DEFAULTS.get(key.path, parameter.default)!r}"
-            lines.append(f"  type {parameter.type}, {default}")
+            lines.append(f"  type {accepted(key.path, parameter.type)}, {default}")
             lines += [f"  {parameter.help}"] if key.path.partition(".")[0] in WITHOUT_CLASS else []
         yield "\n".join(lines)
     if metric := METRICS.get(word):

@@ -73,6 +73,15 @@ BELOW = {"architecture.dropout": 1}
 """What the value of a config path stays below."""
 
 
+RESOLVED = {"data.batch_size": "Literal['auto']"}
+"""What the value of a config path can be besides what its component takes: the stage finds a value for it."""
+
+
+def accepted(path: str, declared: str) -> str:
+    """The type of what a recipe may give at a config path, where its component declares a type."""
+    return f"{declared} | {RESOLVED[path]}" if path in RESOLVED else declared
+
+
 def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
     """The settable fields of a section, given the class of each section; None where the class is unknown or has no recorded signature.
 
@@ -137,7 +146,7 @@ def in_words(declared: str) -> str:
     listed = choices(declared)
     if listed and "'" in declared:
         return "one of " + ", ".join(listed)
-    parts = [_WORDS.get(option.strip(), "") for option in _options(declared) if option.strip() != "Tensor"]
+    parts = [_WORDS.get(option.strip()) or ", ".join(choices(option)) for option in _options(declared) if option.strip() != "Tensor"]
     return " or ".join(dict.fromkeys(parts)) if all(parts) else ""
 
 

@@ -19,7 +19,11 @@ class Key:
 
 _KEYS = (
     Key("lr", "scenario.optimizer.lr", "learning rate"),
-    Key("batch", "data.batch_size", "images per training step"),
+    Key(
+        "batch",
+        "data.batch_size",
+        "images per training step of a device; auto: as many as a GPU has memory for, at least 8 steps an epoch; 16 on a CPU",
+    ),
     Key("epochs", "trainer.max_epochs", "passes over the training subjects"),
     Key("seed", "seed", "where every random number of the stage comes from"),
     Key("weight_decay", "scenario.optimizer.weight_decay", "decay of weights (never of biases and norms)"),
@@ -29,7 +33,11 @@ _KEYS = (
     Key("optimizer", "scenario.optimizer", "optimizer, e.g. adamw, sgd(momentum=0.9)"),
     Key("schedule", "scenario.schedule", "learning-rate schedule, e.g. cosine"),
     Key("patience", "scenario.patience", "epochs without improvement of the monitored metric before training stops"),
-    Key("precision", "trainer.precision", "number format, e.g. 32-true, bf16-mixed"),
+    Key(
+        "precision",
+        "trainer.precision",
+        'number format: 32, bf16 (mixed), 16 (mixed, GPUs only), 64, or one of Lightning in quotes, e.g. "bf16-true"',
+    ),
     Key("devices", "trainer.devices", "number of devices of one stage"),
     Key("strategy", "trainer.strategy", "how several devices share the work, e.g. ddp"),
     Key("channels_last", "compute.channels_last", "whether images and weights have their channels last in memory; equal to rounding"),

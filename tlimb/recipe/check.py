@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tlimb.catalogue.fields import fields, fits, out_of_range
+from tlimb.catalogue.fields import accepted, fields, fits, out_of_range
 from tlimb.catalogue.keys import DEFAULTS, KEYS, KIND_AT, SECTIONS, full_path, kind_at
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import split_metric
@@ -476,7 +476,8 @@ class _Checker:
                 what = f"argument of {component.name}"
                 self._unknown("unknown-argument", what, argument.key, argument.key_span, parameters)
             else:
-                self._fits(argument.value, parameters[argument.key].type, argument.key, f"{_PATHS.get(kind, kind)}.{argument.key}")
+                path = f"{_PATHS.get(kind, kind)}.{argument.key}"
+                self._fits(argument.value, accepted(path, parameters[argument.key].type), argument.key, path)
 
     def _fits(self, value: Value, declared: str, name: str, path: str) -> None:
         found = plain(value)

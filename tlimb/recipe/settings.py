@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tlimb.catalogue.fields import NESTED, fields
+from tlimb.catalogue.fields import NESTED, accepted, fields
 from tlimb.catalogue.keys import DEFAULTS, KEYS, KIND_AT, SECTIONS, applies, full_path
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import metric_names
@@ -200,7 +200,7 @@ def declared(catalogue: Catalogue, path: str, classes: Mapping[str, str]) -> str
     known = fields(catalogue, classes, section)
     if known is None:
         return ""
-    return known[name].type if name in known else list(known)
+    return accepted(path, known[name].type) if name in known else list(known)
 
 
 def _auxiliary(catalogue: Catalogue, path: str, classes: Mapping[str, str]) -> str | list[str]:

@@ -322,6 +322,8 @@ class _Scheduler:
         elif event == "epoch":
             epoch, epochs = int(reply.get("epoch") or 0), int(reply.get("epochs") or 0)
             self.observer(Event("epoch", digest=digest, epoch=epoch, epochs=epochs, metrics=reply.get("metrics") or {}))
+        elif event == "warning":
+            self.observer(Event("warning", digest=digest, message=str(reply.get("message") or "")))
         elif event == "finished":
             worker.release()
             if self.store.is_done(digest):

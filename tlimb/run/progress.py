@@ -34,7 +34,7 @@ class Outcome:
 class Event:
     """Something that happened to a run (begin, asked: a search has asked for further stages, end) or to one of its stages."""
 
-    kind: Literal["begin", "asked", "started", "waiting", "epoch", "finished", "retried", "failed", "skipped", "end"]
+    kind: Literal["begin", "asked", "started", "waiting", "warning", "epoch", "finished", "retried", "failed", "skipped", "end"]
     digest: str = ""
     total: int = 0
     cached: int = 0
@@ -43,7 +43,7 @@ class Event:
     epochs: int = 0
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     message: str = ""
-    """Why a stage failed or is tried again; for a skipped stage the digest of the failed one."""
+    """Why a stage failed or is tried again, or what it warns of; for a skipped stage the digest of the failed one."""
     outcome: Outcome | None = None
     stages: tuple[Stage, ...] = ()
     """Of asked: those that are new; `cached` of them are finished."""
@@ -129,6 +129,8 @@ class Progress:
                 return "finished" + (f"  {metric}" if metric else "")
             case "waiting":
                 return f"another run is at it ({event.message}); this one waits for it"
+            case "warning":
+                return f"warning: {event.message}"
             case "retried":
                 return f"is tried again: {event.message}"
             case "failed":
@@ -155,7 +157,7 @@ class Progress:
             if task is not None:
                 bars.remove_task(self._tasks.pop(event.digest))
             bars.advance(self._tasks[""])
-        if event.kind in ("waiting", "retried", "failed", "skipped"):
+        if event.kind in ("waiting", "warning", "retried", "failed", "skipped"):
             bars.console.print(self._line(event), markup=False, highlight=False)
 
     def _print(self, text: str) -> None:

@@ -1,5 +1,6 @@
 """A whole recipe: run its stages by an engine, rank what came out, write the report."""
 
+import os
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -20,6 +21,7 @@ from tlimb.run.progress import SHORT, Event, Outcome, observer_for
 from tlimb.run.runs import present
 from tlimb.run.search import Rebuild, Trials, grown, recorded, replayed
 from tlimb.run.store import Store, write_json
+from tlimb.scratch import VARIABLE, tidy
 from tlimb.stages.graph import StageGraph
 
 Echo = Callable[[str], Any]
@@ -125,6 +127,8 @@ def run_recipe(
                 outcome = run_nextflow(
                     project, trials.graph, store, profile=profile, pack=together, observer=observer, more=trials, only=only
                 )
+        if engine == "local":
+            tidy(os.environ.get(VARIABLE))
         presence.status = _conclude(trials.graph, outcome, store, home, echo=echo, part=only is not None)
         echo(f"{time.monotonic() - begin:.0f} s" + (f"; {duration(ahead.seconds)} were expected" if ahead else ""))
         return presence.status

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage.add_argument("--datasets", type=Path, metavar="FILE", help="the datasets.yaml to use")
     stage.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     stage.add_argument("--state", type=Path, metavar="DIR", help="where unfinished work is kept")
+    stage.add_argument("--scratch", type=Path, metavar="DIR", help="where copies of prepared data are made on this node")
     stage.add_argument("--set", dest="overrides", action="append", default=[], metavar="PATH=VALUE", help="change a field of the config")
     commands.add_parser("worker", help="run stages that standard input asks for, one JSON object a line")
     commands.add_parser("rank", help="train with others, as one of the processes that a stage on several devices starts")
@@ -101,6 +102,8 @@ def _stage(options: dict[str, Any]) -> int:
         if event["event"] == "epoch":
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items() if value is not None)
             print(f"epoch {event['epoch']}/{event['epochs']}  {metrics}".rstrip(), file=screen, flush=True)
+        elif event["event"] == "warning":
+            print(f"warning: {event['message']}", file=screen, flush=True)
 
     try:
         run_stage(config, options.pop("out"), emit=show, **options)

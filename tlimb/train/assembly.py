@@ -11,7 +11,7 @@ from tlimb.components.scenarios import Supervised
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
 from tlimb.train.compute import compile_encoders, lay_out
-from tlimb.train.config import arguments_of, component_class, heads_of
+from tlimb.train.config import AUTO, arguments_of, component_class, heads_of
 from tlimb.train.job import Job
 from tlimb.train.network import WEIGHTS, build_network, fill_architecture, load_encoder, load_heads, read_weights
 from tlimb.train.randomness import reseed
@@ -63,7 +63,10 @@ def assemble(job: Job, *, synchronous: bool = False) -> Learner:
 def connected(job: Job, targets: list[dict[str, Any]]) -> Any:
     """The data module of a stage."""
     config = job.config
-    module = component_class("data", config["data"])(**arguments_of(config["data"]))
+    arguments = arguments_of(config["data"])
+    if arguments.get("batch_size") == AUTO:
+        arguments["batch_size"] = job.batch
+    module = component_class("data", config["data"])(**arguments)
     module.connect(targets, config["split"], job.parent("data"), config["seed"], config.get("unlabelled") or ())
     return module
 

@@ -1,15 +1,18 @@
-"""How a stage computes: the layout of images and weights in memory, and compilation. Results are equal to rounding."""
+"""How a stage computes: the layout of images and weights in memory, compilation, number formats."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tlimb.components.contracts import Network, Term
 from tlimb.errors import InputError
+from tlimb.train.config import arguments_of
 from tlimb.train.job import Job
 
 Compute = Mapping[str, Any]
@@ -17,6 +20,9 @@ FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 """By the number of axes of the images."""
 
 _OF_COMPILERS = ("torch._dynamo.exc", "torch._inductor.exc")
+SLOWER = 1.2
+"""How many times as long something may take before one is warned: below that it may be the measurement."""
+
 RECOMPILATIONS = 64
 """Of one function: training and evaluation, batches of one image, and each phase of unfreezing have graphs of their own."""
 
@@ -122,3 +128,45 @@ def compiling(job: Job) -> Iterator[None]:
 def uncompiled(job: Job) -> AbstractContextManager[Any]:
     """While open, compiled networks run as they are written: where what they compute changes with every batch."""
     return torch.compiler.set_stance("force_eager") if (job.config.get("compute") or {}).get("compile") else nullcontext()
+
+
+def on_cpu(arguments: Mapping[str, Any]) -> bool:
+    """Whether a Trainer with these arguments computes on the CPU."""
+    return arguments.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available()
+
+
+def check_precision(job: Job) -> None:
+    """Refuse number formats that a CPU does not train with, and warn of those that make it slower.
+
+    Raises:
+        InputError: fp16 on a CPU, which Lightning would replace by bf16.
+    """
+    arguments = arguments_of(job.config["trainer"])
+    precision = str(arguments.get("precision") or "32")
+    if not on_cpu(arguments):
+        return
+    if precision.startswith(("16", "transformer-engine")):
+        raise InputError(
+            f"trainer.precision is {precision}: half precision is for GPUs, and this stage computes on the CPU",
+            "leave precision out; bf16 runs on a CPU too, and is faster than 32-true on few of them",
+        )
+    if precision.startswith("bf16") and (ratio := bf16_ratio()) > SLOWER:
+        job.warn(
+            f"precision {precision}: a convolution takes {ratio:.1f} times as long as in float32 on this CPU, so the stage will be slower; "
+            "leave precision out"
+        )
+
+
+@cache
+def bf16_ratio() -> float:
+    """How many times as long as in float32 a convolution takes in bf16 on this CPU, forward and backward, measured."""
+    image, kernel = torch.ones(2, 16, 12, 12, 12), torch.ones(32, 16, 3, 3, 3, requires_grad=True)
+
+    def seconds(enabled: bool) -> float:
+        started = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            F.conv3d(image, kernel).sum().backward()  # type: ignore[no-untyped-call]
+        return time.perf_counter() - started
+
+    times = [(seconds(True), seconds(False)) for _ in range(4)][1:]  # the first time includes preparations
+    return min(mixed for mixed, _ in times) / min(single for _, single in times)

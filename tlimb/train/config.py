@@ -36,6 +36,9 @@ _GIVEN = {"network", "objective", "unit", "terms", "weights", "params", "optimiz
 _OWNED = {"callbacks", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "fast_dev_run", "num_sanity_val_steps"}
 
 
+AUTO = "auto"
+"""A batch that the stage finds by itself."""
+
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 """How several devices train."""
 

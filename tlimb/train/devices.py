@@ -21,10 +21,11 @@ import torch
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tlimb.errors import InputError, TlimbError
+from tlimb.train.compute import on_cpu
 from tlimb.train.config import arguments_of, device_count
 from tlimb.train.job import Job
 from tlimb.train.stopping import StoppedError
-from tlimb.train.training import Trained, on_cpu
+from tlimb.train.training import Trained
 
 COMMAND = (sys.executable, "-m", "tlimb.train", "rank")
 HOST = "127.0.0.1"
@@ -59,6 +60,7 @@ def train_on_devices(job: Job) -> Trained:
         "partial": str(job.partial),
         "parents": {digest: str(folder) for digest, folder in job.parents.items()},
         "threads": max(1, job.threads // count),
+        "batch": job.batch,
     }
     inbox: Inbox = SimpleQueue()
     processes: list[_Process] = []

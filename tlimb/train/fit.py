@@ -8,6 +8,7 @@ from tlimb.components.scenarios import Inference
 from tlimb.components.scenarios.evaluation import Units
 from tlimb.errors import InputError
 from tlimb.train.assembly import as_trained, assemble, connected, facts
+from tlimb.train.batch_size import noted, settle_batch
 from tlimb.train.callbacks import best_file
 from tlimb.train.compute import compile_encoders, lay_out, uncompiled
 from tlimb.train.config import arguments_of, device_count, heads_of
@@ -21,6 +22,7 @@ from tlimb.train.training import device_of, further_loggers, make_trainer, train
 
 def fit(job: Job) -> dict[str, Any]:
     """Train, choose the best epoch by validation, predict validation and test with it; returns what `results.json` says of it."""
+    settle_batch(job)
     learner, targets = assemble(job), heads_of(job.config["targets"])
     module, network, scenario = learner.module, learner.network, learner.scenario
     counts = parameter_counts(network)
@@ -52,6 +54,7 @@ def fit(job: Job) -> dict[str, Any]:
         "best_epoch": trained.best_epoch + 1,
         "epochs": trained.epochs,
         **({} if trained.stopped is None else {"stopped_early": trained.stopped + 1}),
+        **noted(job),
         "subjects": module.subjects,
         "parameters": counts,
         "baselines": baselines(targets, module.volumes, scenario.monitor),
@@ -62,6 +65,7 @@ def fit(job: Job) -> dict[str, Any]:
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Test the weights of a parent on the test participants; returns what `results.json` says of it."""
+    settle_batch(job)
     config = job.config
     parent = job.parent("weights")
     if len(parent) != 1:

@@ -25,6 +25,8 @@ class Job:
         event: Tells of progress.
         threads: CPU threads.
         gpus: Those of a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; None: all there are.
+        scratch: Where copies of prepared data are made; None: nowhere.
+        batch: Images in a batch of a device, where the config leaves it open.
         notes: What `environment.json` says beside versions.
         callbacks: Of Lightning, that watch.
     """
@@ -37,8 +39,15 @@ class Job:
     event: Emit
     threads: int
     gpus: str | None = None
+    scratch: Path | None = None
+    batch: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     callbacks: Sequence[Any] = ()
+
+    def warn(self, message: str) -> None:
+        """Tell of something that one may want to change: in the log, and to whoever watches."""
+        print(f"warning: {message}")
+        self.event({"event": "warning", "message": message})
 
     def parent(self, role: str) -> dict[str, Path]:
         """Folders of the parents of a role by name."""

@@ -28,12 +28,12 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from tlimb.catalogue.datasets import find_datasets
 from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import assemble
-from tlimb.train.compute import compiling
+from tlimb.train.compute import compiling, on_cpu
 from tlimb.train.config import arguments_of
 from tlimb.train.devices import HOST
 from tlimb.train.job import Job
 from tlimb.train.stopping import SIGNALS, Stop, StoppedError
-from tlimb.train.training import Trained, on_cpu, quieten, train
+from tlimb.train.training import Trained, quieten, train
 
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for another one that is alive."""
@@ -98,7 +98,7 @@ def _train(request: Mapping[str, Any], stop: Stop, event: Callable[[dict[str, An
     partial, rank, count = Path(request["partial"]), int(request["rank"]), int(request["count"])
     config = yaml.safe_load((partial / "stage.yaml").read_text(encoding="utf-8"))
     parents = {digest: Path(folder) for digest, folder in request["parents"].items()}
-    job = Job(config, partial, parents, lambda: find_datasets(partial), stop, event, request["threads"])
+    job = Job(config, partial, parents, lambda: find_datasets(partial), stop, event, request["threads"], batch=request["batch"])
 
     arguments = arguments_of(config["trainer"])
     cpu, devices = on_cpu(arguments), arguments["devices"]

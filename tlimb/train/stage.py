@@ -1,6 +1,7 @@
 """`run_stage`: one `stage.yaml` becomes one folder of results."""
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,8 @@ from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.data.preparation import prepare
 from tlimb.errors import InputError
 from tlimb.files import cannot_write
-from tlimb.train.compute import compiling
+from tlimb.scratch import VARIABLE, copies
+from tlimb.train.compute import check_precision, compiling
 from tlimb.train.config import Config, arguments_of, component_class, read_config
 from tlimb.train.fit import evaluate, fit
 from tlimb.train.folder import captured, environment, is_done, publish, record, workplace, write_atomic, write_json
@@ -40,6 +42,7 @@ def run_stage(
     threads: int | None = None,
     gpus: str | None = None,
     state: Path | None = None,
+    scratch: Path | None = None,
     overrides: Iterable[str] = (),
     emit: Emit | None = None,
 ) -> dict[str, Any]:
@@ -54,8 +57,10 @@ def run_stage(
         threads: CPU threads; results can differ in their last digits between numbers of threads.
         gpus: For a stage on several devices, as CUDA_VISIBLE_DEVICES takes them; default: all there are.
         state: Where unfinished work lies; default ``.partial`` beside `out`.
+        scratch: A folder on this node's own disk, or in its memory, for copies of prepared data, shared by all its stages; default: that of
+            the variable TLIMB_SCRATCH.
         overrides: ``PATH=VALUE``, see `read_config`.
-        emit: Called with each event ``{"event": started | epoch | finished, "epoch", "epochs", "metrics"}``.
+        emit: Called with each event ``{"event": started | warning | epoch | finished, "epoch", "epochs", "metrics", "message"}``.
 
     Returns:
         `results.json`.
@@ -67,6 +72,8 @@ def run_stage(
     """
     config_path, out = Path(config_path), Path(out).resolve()
     config = read_config(config_path, overrides)
+    if scratch is None and (named := os.environ.get(VARIABLE)):
+        scratch = Path(named)
     if threads:
         torch.set_num_threads(threads)
 
@@ -74,13 +81,24 @@ def run_stage(
         return find_datasets(config_path.resolve().parent, datasets)
 
     with Stop() as stop:
-        _compute(config, out, parents=parents, find=find, gpus=gpus, state=state, stop=stop, send=emit or (lambda event: None))
+        _compute(
+            config, out, parents=parents, find=find, gpus=gpus, state=state, scratch=scratch, stop=stop, send=emit or (lambda event: None)
+        )
     results: dict[str, Any] = json.loads((out / "results.json").read_bytes())
     return results
 
 
 def _compute(
-    config: Config, out: Path, *, parents: Sequence[Path], find: Find, gpus: str | None, state: Path | None, stop: Stop, send: Emit
+    config: Config,
+    out: Path,
+    *,
+    parents: Sequence[Path],
+    find: Find,
+    gpus: str | None,
+    state: Path | None,
+    scratch: Path | None,
+    stop: Stop,
+    send: Emit,
 ) -> None:
     began = time.monotonic()
     if is_done(out, config["digest"]):
@@ -90,14 +108,15 @@ def _compute(
         if parent["digest"] not in found:
             folder = out.parent / str(parent["digest"])
             document = _prepare_config(config, parent, _dataset(find(), str(parent["name"])))
-            _compute(document, folder, parents=(), find=find, gpus=None, state=None, stop=stop, send=lambda event: None)
+            _compute(document, folder, parents=(), find=find, gpus=None, state=None, scratch=None, stop=stop, send=lambda event: None)
             found[parent["digest"]] = folder
     with workplace(out, Path(state).resolve() if state else None, config["digest"]) as partial:
         if partial is None:
             return
         with _told_if_full(partial):
             with captured(partial / "log.txt"):
-                last = _work(Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads(), gpus), began)
+                job = Job(config, partial, found, find, stop, _teller(partial, send), torch.get_num_threads(), gpus, scratch)
+                last = _work(job, began)
             publish(partial, out, config["digest"])
     send(last)
 
@@ -122,7 +141,11 @@ def _work(job: Job, began: float) -> dict[str, Any]:
     write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
     job.event({"event": "started"})
     try:
-        with compiling(job):
+        if job.config["kind"] in ("fit", "evaluate"):
+            check_precision(job)
+        read = {parent["digest"]: job.parents[parent["digest"]] for parent in job.config["parents"] if parent["role"] == "data"}
+        with copies(job.scratch, read, job.warn) as local, compiling(job):
+            job.parents |= local
             results = _KINDS[job.config["kind"]](job)
     except Exception as error:
         traceback.print_exc()

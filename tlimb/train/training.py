@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 
 from tlimb.components.signatures import parameters_of
-from tlimb.errors import InputError
+from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import Learner
 from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
+from tlimb.train.compute import on_cpu
 from tlimb.train.config import STRATEGIES, arguments_of, component_class
 from tlimb.train.job import Job
 
@@ -78,6 +79,11 @@ def _run(job: Job, trainer: lightning.Trainer, learner: Learner, selection: Sele
     job.stop.deferred = True
     try:
         trainer.fit(learner.scenario, datamodule=learner.module)
+    except torch.OutOfMemoryError as error:
+        raise TlimbError(
+            f"the memory of the GPU is full: {str(error).split('. ')[0]}",
+            "give a smaller batch, or batch=auto, which finds the largest that fits; precision=bf16 takes about half the memory",
+        ) from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -121,11 +127,6 @@ def make_trainer(job: Job, **owned: Any) -> lightning.Trainer:
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise InputError(f"trainer: {error}") from error
     return trainer
-
-
-def on_cpu(arguments: Mapping[str, Any]) -> bool:
-    """Whether a Trainer with these arguments computes on the CPU."""
-    return arguments.get("accelerator", "auto") == "cpu" or not torch.cuda.is_available()
 
 
 def _one(devices: Any) -> Any:

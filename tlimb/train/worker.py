@@ -6,9 +6,9 @@ Requests are JSON lines on standard input::
      "gpus": "0,1" | null, "set": ["PATH=VALUE"]}
 
 Replies are JSON lines on standard output: first ``{"event": "ready"}``, then for each job ``started``, ``epoch`` (with epoch, epochs,
-metrics) and in the end ``finished`` (metrics) or ``failed`` (message, status as of `tlimb.train stage`). What a stage prints goes to its
-`log.txt`. After a signal that stopped a stage the worker ends too, with the same status. When standard input ends it ends at once, wherever
-it is: nobody is there any more to take the result, and an interrupted stage can go on later.
+metrics) and ``warning`` (message), and in the end ``finished`` (metrics) or ``failed`` (message, status as of `tlimb.train stage`). What a
+stage prints goes to its `log.txt`. After a signal that stopped a stage the worker ends too, with the same status. When standard input ends
+it ends at once, wherever it is: nobody is there any more to take the result, and an interrupted stage can go on later.
 """
 
 import ctypes
