@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader, NibabelReader, NumpyReader, PILReader
+from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import EnsureChannelFirst, Orientation, Spacing
 from monai.utils import OptionalImportError
+from nibabel.filebasedimages import SerializableImage
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
@@ -87,8 +89,7 @@ def read_image(file: Path) -> MetaTensor:
         raise UnusableError("the file is empty (0 bytes)")
     reader = _reader(file)
     try:
-        verify(file)
-        array, meta = reader.get_data(reader.read(file))
+        array, meta = reader.get_data(_opened(reader, file))
         image = EnsureChannelFirst()(MetaTensor(np.array(array, dtype=np.float32), meta=meta))
     except Exception as error:  # whatever a damaged file makes a reader raise is a reason to name it
         raise UnusableError(f"the file cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
@@ -103,6 +104,16 @@ def read_image(file: Path) -> MetaTensor:
     if image.array.min() == image.array.max():
         raise UnusableError(f"the image is constant (all voxels {image.array.flat[0]:g})")
     return image
+
+
+def _opened(reader: ImageReader, file: Path) -> Any:
+    """What a reader makes of a file. A compressed one is decompressed once, and to the end: nibabel stops after the last voxel, before the
+    checksum that tells a damaged file."""
+    whole = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else None
+    opened = reader.read(file)
+    if whole is None or not isinstance(opened, SerializableImage):
+        return opened
+    return correct_nifti_header_if_necessary(type(opened).from_bytes(whole))
 
 
 def axis_codes(image: MetaTensor) -> str:
@@ -145,7 +156,7 @@ def normalise(image: Image, rule: str) -> tuple[Image, float]:
 
 
 def verify(file: Path) -> None:
-    """Decompress to the end: nibabel stops after the last voxel, before the checksum that tells a damaged file."""
+    """Decompress to the end, where the checksum is."""
     if file.suffix == ".gz":
         with gzip.open(file) as stream:
             while stream.read(1 << 22):
