@@ -67,7 +67,7 @@ def sides(folder: Path, files: list[Path], batch: int) -> dict[str, Epoch]:
         return (torch.from_numpy(raw[order[first : first + batch]]) for first in range(0, len(order), batch))
 
     order = Batches(rows, batch, 0, train=True)
-    loader = DataLoader(prepared, batch_size=None, sampler=order)
+    loader = DataLoader(prepared, batch_size=None, sampler=order, collate_fn=lambda batch: batch)  # as a data module makes it
 
     def tlimb(epoch: int) -> Iterable[torch.Tensor]:
         order.set_epoch(epoch)

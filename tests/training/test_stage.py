@@ -86,9 +86,11 @@ def test_a_fit_writes_all_that_was_promised(write: Write, tmp_path: Path) -> Non
     assert [target["name"] for target in description["targets"]] == ["age", "sex"]
     assert {name.split(".")[0] for name in names} == {"encoder", "heads"}
 
-    environment = (out / "environment.json").read_text()
-    assert str(tmp_path) not in environment
-    assert json.loads(environment)["device"] == "cpu"
+    text = (out / "environment.json").read_text()
+    assert str(tmp_path) not in text
+    environment = json.loads(text)
+    assert environment["device"] == "cpu"
+    assert 0 < environment["steps_seconds"] < environment["seconds"]
     assert [event["event"] for event in events] == ["started", "epoch", "epoch", "epoch", "finished"]
     assert events[2]["epoch"] == 2
     assert events[2]["epochs"] == 3

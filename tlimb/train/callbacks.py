@@ -207,6 +207,27 @@ class Continuation(Callback):
         self._saved_at = time.monotonic()
 
 
+class Clock(Callback):
+    """Counts the time in training and evaluation steps; what a stage takes beside it is loading, starting and writing.
+
+    Attributes:
+        steps_s: Wall time so far; on a GPU, which works behind, as long as the process waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.steps_s = 0.0
+        self._started = 0.0
+
+    def _begin(self, *_: Any, **__: Any) -> None:
+        self._started = time.perf_counter()
+
+    def _end(self, *_: Any, **__: Any) -> None:
+        self.steps_s += time.perf_counter() - self._started
+
+    on_train_batch_start = on_validation_batch_start = on_test_batch_start = _begin
+    on_train_batch_end = on_validation_batch_end = on_test_batch_end = _end
+
+
 class Progress(Callback):
     """Tells of each epoch."""
 

@@ -9,7 +9,7 @@ from tlimb.components.scenarios.evaluation import Units
 from tlimb.errors import InputError
 from tlimb.train.assembly import as_trained, assemble, connected, facts
 from tlimb.train.batch_size import noted, settle_batch
-from tlimb.train.callbacks import best_file
+from tlimb.train.callbacks import Clock, best_file
 from tlimb.train.compute import compile_encoders, lay_out, uncompiled
 from tlimb.train.config import arguments_of, device_count, heads_of
 from tlimb.train.devices import train_on_devices
@@ -29,7 +29,7 @@ def fit(job: Job) -> dict[str, Any]:
     arguments = arguments_of(job.config["trainer"])
     several = device_count(arguments) > 1 and arguments.get("max_epochs") != 0
     trained = train_on_devices(job) if several else train(job, learner)
-    job.notes |= {"device": trained.device, "resumed_from": trained.resumed_from}
+    clock = Clock()
 
     best = best_file(job.partial, trained.best_epoch)
     network.load_state_dict(read_weights(best)[1])
@@ -40,13 +40,18 @@ def fit(job: Job) -> dict[str, Any]:
     parts = []
     metrics: dict[str, float | None] = {}
     if targets:
-        trainer, inference = make_trainer(job, logger=False), Inference(network, module.unit)
+        trainer, inference = make_trainer(job, logger=False, callbacks=[clock]), Inference(network, module.unit)
         for part, loader in (("val", module.val_dataloader), ("test", module.test_dataloader)):
             units, values = _tested(trainer, inference, part, loader())
             parts.append(units)
             metrics |= values
     else:
         metrics["val.loss"] = trained.best
+    job.notes |= {
+        "device": trained.device,
+        "resumed_from": trained.resumed_from,
+        "steps_seconds": round(trained.steps_s + clock.steps_s, 3),
+    }
     write_atomic(job.partial / "predictions.csv", predictions_csv(network, parts))
     document = {
         "metrics": metrics,
@@ -81,9 +86,10 @@ def evaluate(job: Job) -> dict[str, Any]:
     load_heads(network, tensors, list(network.heads), name)
     lay_out(network, config.get("compute") or {}, module.spatial_dims)
     compile_encoders(config.get("compute") or {}, network)
-    trainer = make_trainer(job, callbacks=list(job.callbacks), logger=further_loggers(job))
+    clock = Clock()
+    trainer = make_trainer(job, callbacks=[clock, *job.callbacks], logger=further_loggers(job))
     units, metrics = _tested(trainer, Inference(network, module.unit), "test", module.test_dataloader())
-    job.notes["device"] = device_of(trainer)
+    job.notes |= {"device": device_of(trainer), "steps_seconds": round(clock.steps_s, 3)}
     write_atomic(job.partial / "predictions.csv", predictions_csv(network, [units]))
     return {"metrics": metrics, "subjects": module.subjects, "baselines": {}}
 

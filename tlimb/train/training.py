@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError, TlimbError
 from tlimb.train.assembly import Learner
-from tlimb.train.callbacks import Continuation, HistoryLogger, Progress, Selection
+from tlimb.train.callbacks import Clock, Continuation, HistoryLogger, Progress, Selection
 from tlimb.train.compute import on_cpu
 from tlimb.train.config import STRATEGIES, arguments_of, component_class
 from tlimb.train.job import Job
@@ -36,6 +36,7 @@ class Trained:
         stopped: The epoch, from 0, after which it was given up; None where it was not.
         resumed_from: The epoch that it went on from, from 0; None where it began anew.
         device: Where it was.
+        steps_s: Time in steps, since it went on.
     """
 
     best_epoch: int
@@ -44,6 +45,7 @@ class Trained:
     stopped: int | None
     resumed_from: int | None
     device: str
+    steps_s: float
 
 
 def train(job: Job, learner: Learner, *, rank: int = 0, callbacks: Sequence[Callback] = (), **owned: Any) -> Trained:
@@ -66,13 +68,24 @@ def train(job: Job, learner: Learner, *, rank: int = 0, callbacks: Sequence[Call
         job.partial, digest=job.config["digest"], seed=job.config["seed"], rank=rank, stop=job.stop, selection=selection, every_s=every_s
     )
     history = HistoryLogger(job.partial / "history.csv", continuation.start)
+    clock = Clock()
     telling = ([Progress(job.event)], [history, *further_loggers(job)]) if rank == 0 else ([], [])
-    trainer = make_trainer(job, callbacks=[*callbacks, *job.callbacks, selection, continuation, *telling[0]], logger=telling[1], **owned)
+    trainer = make_trainer(
+        job, callbacks=[clock, *callbacks, *job.callbacks, selection, continuation, *telling[0]], logger=telling[1], **owned
+    )
     if trainer.max_epochs == 0:
         selection.keep(learner.scenario.learned)
     else:
         _run(job, trainer, learner, selection)
-    return Trained(selection.epoch, selection.best, history.epochs, selection.stopped, continuation.resumed_from, device_of(trainer))
+    return Trained(
+        best_epoch=selection.epoch,
+        best=selection.best,
+        epochs=history.epochs,
+        stopped=selection.stopped,
+        resumed_from=continuation.resumed_from,
+        device=device_of(trainer),
+        steps_s=clock.steps_s,
+    )
 
 
 def _run(job: Job, trainer: lightning.Trainer, learner: Learner, selection: Selection) -> None:

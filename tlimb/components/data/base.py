@@ -316,7 +316,14 @@ class BaseDataModule(lightning.LightningDataModule):
         targets = {name: torch.from_numpy(values) for name, values in self._truth.items()}
         arrays = [data.images for data in self._data.values()]
         dataset = ArrayDataset(arrays, [len(data.participants) for data in self._data.values()], targets)
-        return DataLoader(dataset, batch_size=None, sampler=batches, num_workers=self.num_workers, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_whole,  # type: ignore[arg-type]  # torch thinks of lists of items
+        )
 
     def _demand(self, roles: Sequence[RoleName]) -> None:
         if empty := [role for role in roles if not self.subjects[role]]:
@@ -332,6 +339,11 @@ class BaseDataModule(lightning.LightningDataModule):
         if name not in prepared:
             raise InputError(f"data: data set {name} is not prepared", f"prepared: {', '.join(prepared) or 'none'}")
         return read_prepared(Path(prepared[name]))
+
+
+def _whole(batch: dict[str, Any]) -> dict[str, Any]:
+    """A batch is made as one: nothing is left to put together or to convert."""
+    return batch
 
 
 def _missing(target: Mapping[str, Any], rows: int) -> NDArray[Any]:

@@ -132,7 +132,8 @@ class Batches(DistributedSampler[Rows | RowPair]):
         if self._orders.get(stream, ((), rows))[0] != key:
             self._orders[stream] = (key, np.random.default_rng(key).permutation(rows))
         size *= self.num_replicas
-        return np.array_split(self._orders[stream][1][within * size : (within + 1) * size], self.num_replicas)[self.rank]
+        batch = self._orders[stream][1][within * size : (within + 1) * size]
+        return batch if self.num_replicas == 1 else np.array_split(batch, self.num_replicas)[self.rank]
 
     def _count(self, rows: Rows, size: int) -> int:
         """Training batches of one pass, each of `size` rows for every process."""

@@ -1,5 +1,6 @@
 """One scan from its files: MONAI reads, reorients and resamples; intensities are normalised here."""
 
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader, NibabelReader, NumpyReader, PILReader
+from monai.data.utils import correct_nifti_header_if_necessary
 from monai.transforms import EnsureChannelFirst, Orientation, Spacing
 from monai.utils import OptionalImportError
+from nibabel.filebasedimages import SerializableImage
 from nibabel.orientations import aff2axcodes
 
-from tlimb.components.data.scan import Image, UnusableError, Volume, verify
+from tlimb.components.data.scan import Image, UnusableError, Volume
 from tlimb.errors import InputError
 
 _AXES = (("L", "R"), ("P", "A"), ("I", "S"))
@@ -61,8 +64,7 @@ def read_image(file: Path) -> MetaTensor:
         raise UnusableError("the file is empty (0 bytes)")
     reader = _reader(file)
     try:
-        verify(file)
-        array, meta = reader.get_data(reader.read(file))
+        array, meta = reader.get_data(_opened(reader, file))
         image = EnsureChannelFirst()(MetaTensor(np.array(array, dtype=np.float32), meta=meta))
     except Exception as error:  # whatever a damaged file makes a reader raise is a reason to name it
         raise UnusableError(f"the file cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
@@ -77,6 +79,16 @@ def read_image(file: Path) -> MetaTensor:
     if image.array.min() == image.array.max():
         raise UnusableError(f"the image is constant (all voxels {image.array.flat[0]:g})")
     return image
+
+
+def _opened(reader: ImageReader, file: Path) -> Any:
+    """What a reader makes of a file. A compressed one is decompressed once, and to the end: nibabel stops after the last voxel, before the
+    checksum that tells a damaged file."""
+    whole = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else None
+    opened = reader.read(file)
+    if whole is None or not isinstance(opened, SerializableImage):
+        return opened
+    return correct_nifti_header_if_necessary(type(opened).from_bytes(whole))
 
 
 def axis_codes(image: MetaTensor) -> str:

@@ -34,7 +34,7 @@ class Volume:
 
 
 def verify(file: Path) -> None:
-    """Decompress to the end: nibabel stops after the last voxel, before the checksum that tells a damaged file."""
+    """Decompress to the end, where the checksum is."""
     if file.suffix == ".gz":
         with gzip.open(file) as stream:
             while stream.read(1 << 22):
