@@ -491,17 +491,24 @@ def results(
     recipe: str, by: str | None, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool, as_csv: bool
 ) -> None:
     """Print the ranking."""
+    from tlimb.results.comparison import Comparison
     from tlimb.results.ranking import rank as ranking_of
     from tlimb.results.table import ranking_csv, ranking_text
+    from tlimb.results.verdict import verdict
     from tlimb.run.whole import plan_document
 
     opened, stages = _open(recipe, datasets, overrides)
     root = _store_root(opened.source, store)
-    ranking = ranking_of(plan_document(_known(opened, stages, store), root), root, by=by)
+    document = plan_document(_known(opened, stages, store), root)
+    ranking = ranking_of(document, root, by=by)
     if as_json:
         _print_json(ranking.document())
+    elif as_csv:
+        click.echo(ranking_csv(ranking), nl=False)
     else:
-        click.echo(ranking_csv(ranking) if as_csv else ranking_text(ranking), nl=not as_csv)
+        comparison = Comparison(document, root, ranking)
+        click.echo(ranking_text(ranking, comparison))
+        click.echo("\n".join(verdict(comparison)))
 
 
 @main.command(**_example("tlimb report brain-age.tlr -o report.html"))

@@ -106,6 +106,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("toggle_folds", "z", "Fold", "Fold chains and siblings, or open the fold.", "graph"),
     # ------------------------------------------------------------------ edit: actions on the graph (E)
     # ------------------------------------------------------------------ run, results, data, configs (R)
+    Action("run_all", "R", "Run all", "Run what is not finished, in the background: leaving does not stop it.", "app"),
+    Action("run_stage", "f5", "Run stage", "Run the selected stage and what it needs.", "app", show=True),
+    Action("stop", "s", "Stop", "Stop the run: it saves what is unfinished; a second time it ends at once.", "run", show=True),
+    Action("fold", "space,enter", "Open", "Open a step into its stages, or close it.", "run"),
+    Action("metric", "m", "Metric", "Draw the next metric of the stage.", "run", show=True),
+    Action("table", "t", "Table", "Show the curves as a table, or back.", "run"),
+    Action("log", "l", "Log", "On narrow screens: the log in place of the curves, or back.", "run"),
+    Action("options", "o", "How to run", "Choose the engine, its profile, and how many stages at a time.", "run", show=True),
+    Action("edit", "e", "Edit", "Go to the statement of the stage.", "run"),
 )
 
 

@@ -24,6 +24,7 @@ from tlimb_tui.recent import remember
 from tlimb_tui.screens.ask import Ask, AskName
 from tlimb_tui.screens.edit import EditView
 from tlimb_tui.screens.parts import VIEWS
+from tlimb_tui.screens.run import RunView
 from tlimb_tui.themes import DARK, LIGHT, THEMES
 from tlimb_tui.views import View
 from tlimb_tui.widgets.bar import Bar
@@ -280,6 +281,16 @@ class TlimbApp(App[int]):
             return await self._save_somewhere()
         return answer == "drop"
 
+    async def saved(self, why: str) -> bool:
+        """Whether the file holds the text, after asking where it does not."""
+        if self.workspace.path is not None and not self.workspace.dirty:
+            return True
+        if self.workspace.path is not None:
+            answers = [("save", "Save"), ("stay", "Cancel")]
+            if await self.push_screen_wait(Ask(f"{self.workspace.name} has unsaved changes. {why}", answers)) != "save":
+                return False
+        return await self._save_somewhere()
+
     async def _save_somewhere(self) -> bool:
         if self.workspace.path is not None:
             return self._save()
@@ -358,6 +369,14 @@ class TlimbApp(App[int]):
     def action_tab_configs(self) -> None:
         """What the recipe stands for."""
         self.tab = "configs"
+
+    def action_run_all(self) -> None:
+        """Run the recipe."""
+        self.query_one(RunView).run_recipe()
+
+    def action_run_stage(self) -> None:
+        """Run the selected stage."""
+        self.query_one(RunView).run_selected()
 
     def action_next_pane(self) -> None:
         """The next pane of this tab."""

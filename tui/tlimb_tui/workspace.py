@@ -151,6 +151,11 @@ class Workspace:
         return self.path.name if self.path is not None else "untitled"
 
     @property
+    def datasets_file(self) -> Path | None:
+        """The datasets.yaml that is used instead of those beside and above the recipe."""
+        return self._given_datasets
+
+    @property
     def dirty(self) -> bool:
         """Whether the text differs from the file's."""
         return self.text != self.saved
