@@ -74,8 +74,16 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
     keys = {digest: json.dumps(question, sort_keys=True) for digest, question in questions.items()}
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
-    counts = {digest: _count(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
+    counts = {digest: parameters_of(stages[digest], anatomy) for digest, key in keys.items() if (anatomy := known[key]) is not None}
     return {digest: count for digest, count in counts.items() if not _untold(questions[digest])}
+
+
+def anatomy_of(stage: Stage, *, store: Store | None = None, ask: bool = True) -> dict[str, Any] | None:
+    """Layers and parameters of the network of one stage; None where they depend on data that are not known yet or, without `ask`, are not
+    in the cache.
+    """
+    question = _question(stage, store)
+    return None if question is None or _untold(question) else anatomies([question], ask=ask)[0]
 
 
 def _untold(architecture: Mapping[str, Any]) -> list[str]:
@@ -117,7 +125,12 @@ def _input_shape(stage: Stage, found: Mapping[str, Any]) -> list[int] | None:
     return [channels, *size] if channels and size else None
 
 
-def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
+def parameters_of(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
+    """Trainable and frozen parameters of a stage that trains.
+
+    Raises:
+        UnknownLayerError: the layer to freeze does not exist.
+    """
     outputs = sum(
         anatomy["number_outputs"] if target["kind"] == "number" else len(target["classes"])
         for target in {target["name"]: target for target in stage.config["targets"]}.values()
