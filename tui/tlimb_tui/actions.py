@@ -115,6 +115,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("log", "l", "Log", "On narrow screens: the log in place of the curves, or back.", "run"),
     Action("options", "o", "How to run", "Choose the engine, its profile, and how many stages at a time.", "run", show=True),
     Action("edit", "e", "Edit", "Go to the statement of the stage.", "run"),
+    Action("mark", "space", "Mark", "Mark the row, so that its curves are drawn, or take the mark away.", "results", show=True),
+    Action("by", "b", "Rank by", "Choose the validation metric that orders the rows.", "results", show=True),
+    Action("metric", "m", "Metric", "Draw the next metric of the marked rows.", "results", show=True),
+    Action("table", "t", "Table", "Show the curves as a table, or back.", "results"),
+    Action("detail", "d", "Detail", "On narrow screens: the row in detail in place of the curves, or back.", "results"),
+    Action("report", "w", "Report", "Write the report: one HTML file that holds all it shows.", "results", show=True),
+    Action("open_report", "O", "Open report", "Open the report in the browser.", "results"),
 )
 
 

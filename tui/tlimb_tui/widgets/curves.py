@@ -132,11 +132,14 @@ class Curves(View):
         shown = [value for curve in curves[:MOST] for value in curve.points[1]]
         low, high = min(shown), max(shown)
         room = (high - low) * 0.05 or abs(high) * 0.05 or 0.05
-        plot.set_ylimits(low - room, high + room)
+        # The legend stands above the lines, not on them.
+        rows, legend = max(1, self.size.height - 5), min(len(curves), MOST)
+        above = (high - low + 2 * room) * legend / (rows - legend) if 2 * legend < rows else 0.0
+        plot.set_ylimits(low - room, high + room + above)
         step = max(1, math.ceil(last / 8))
         plot.set_xticks([float(epoch) for epoch in range(1, int(max(last, 2)) + 1, step)])
         plot.set_xlabel("epoch")
-        plot.show_legend(location=LegendLocation.TOPRIGHT)
+        plot.show_legend(location=LegendLocation.TOPRIGHT, is_visible=2 * legend < rows)
         if len(curves) > MOST:
             self.query_one("#curves-title", Static).update(f"{self.title} (the first {MOST} of {len(curves)}; the table has all)")
 
