@@ -77,7 +77,7 @@ def listed(declared: str) -> tuple[Choice, ...]:
 
 def takes(declared: str) -> str:
     """What a declared type takes, in words."""
-    return in_words(declared) or "a value"
+    return "one of these" if choices(declared) else in_words(declared) or "a value"
 
 
 def default_of(parameter: Parameter, entry: Entry | None = None) -> str:

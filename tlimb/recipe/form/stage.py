@@ -33,6 +33,8 @@ from tlimb.recipe.tree import (
 )
 
 STAGE, SETTINGS = "stage", "settings"
+ENDS = (Choice("none", "nothing frozen"), Choice("all", "only the heads train"))
+"""What can be frozen of every network."""
 IN_CLAUSES = ("freeze", "elastic")
 """Keys that are best written as clauses."""
 ELSEWHERE = {"data": ("augment",), "scenario": ("freeze", "freeze_only", "unfreeze", "optimizer", "schedule")}
@@ -97,7 +99,8 @@ class _Form(Heard):
             ("elastic", "a number or none", "none"),
         ):
             if word in self.verb.clauses and (word == "unfreeze" or self._has(KEYS[word].path)):
-                yield replace(self._clause(word, takes_, default=default), of_layers=word == "freeze")
+                shown = self._clause(word, takes_, default=default)
+                yield replace(shown, of_layers=True, choices=ENDS) if word == "freeze" else shown
         name = stage.clause("as")
         unnamed = replace(stage, clauses=tuple(clause for clause in stage.clauses if clause.word != "as"))
         others = self.recipe.statements
