@@ -12,8 +12,8 @@ from tlimb.errors import Edit, InputError
 from tlimb.recipe import bypass, edit
 from tlimb.recipe.connections import consequences, origins, successors
 from tlimb.recipe.offers import Offer, offers
-from tlimb.recipe.references import sources
 from tlimb.recipe.parse import verb_of
+from tlimb.recipe.references import sources
 from tlimb.recipe.tree import Recipe, Training, stage_names
 from tlimb.recipe.trial import tried
 from tlimb_tui.actions import action_of
