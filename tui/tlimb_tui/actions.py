@@ -151,6 +151,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_volume", "right_square_bracket", "Next volume", "The next volume of a file with several.", "scan"),
     Action("last_volume", "left_square_bracket", "Volume before", "The volume before.", "scan"),
     Action("next_channel", "n", "Next image", "The next image of a scan with several.", "scan"),
+    Action("page", "v", "YAML/Nextflow", "The stage's config, or the Nextflow process whose task it is.", "configs", show=True),
+    Action("go", "enter", "Go there", "Go to the words of the recipe that the line comes from.", "configs", show=True),
+    Action("copy", "y", "Copy", "Copy what is selected, or the whole text.", "configs", show=True),
+    Action("write", "w", "Write", "Write the text to a file.", "configs", show=True),
 )
 
 

@@ -197,6 +197,8 @@ class DataView(View):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show the data set, or the scan of the participant."""
         event.stop()
+        if event.cursor_row != event.data_table.cursor_row:  # a list made anew tells of its first row too
+            return
         if event.data_table is self.sets:
             if event.row_key.value != self.current:
                 self._choose(event.row_key.value)

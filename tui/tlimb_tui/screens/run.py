@@ -234,7 +234,7 @@ class RunView(View):
         """Show the stage."""
         event.stop()
         key = event.row_key.value
-        if key is None or key == self.current or self._shape is None:
+        if key is None or key == self.current or event.cursor_row != self.table.cursor_row:  # a list made anew tells of its first row too
             return
         self.current = key
         self._detail()
