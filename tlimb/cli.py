@@ -539,9 +539,11 @@ def results(
     recipe: str, by: str | None, datasets: Path | None, store: Path | None, overrides: tuple[str, ...], as_json: bool, as_csv: bool
 ) -> None:
     """Print the ranking."""
+    from tlimb.results.comparison import Comparison
     from tlimb.results.ranking import rank as ranking_of
     from tlimb.results.table import ranking_csv, ranking_text
     from tlimb.results.times import times_text
+    from tlimb.results.verdict import verdict
     from tlimb.run.whole import plan_document
 
     opened, stages = _open(recipe, datasets, overrides)
@@ -553,7 +555,9 @@ def results(
     elif as_csv:
         click.echo(ranking_csv(ranking), nl=False)
     else:
-        click.echo(ranking_text(ranking))
+        comparison = Comparison(document, root, ranking)
+        click.echo(ranking_text(ranking, comparison))
+        click.echo("\n".join(verdict(comparison)))
         if said := times_text(document, root):
             click.echo(said)
 

@@ -100,7 +100,6 @@ def test_offers(number: int | None, word: str, between: bool, lines: list[str], 
     [
         (0, "evaluate", True, "continues nothing"),
         (1, "train", True, "only what goes on training"),
-        (1, "repeat", True, "only what goes on training"),
         (1, "evaluate", True, "only what goes on training"),
     ],
 )
@@ -121,9 +120,9 @@ def test_parts_follow_one_another(datasets: Mapping[str, Dataset]) -> None:
 def test_candidates_of_a_connection(datasets: Mapping[str, Dataset]) -> None:
     text = CHAIN + "train resnet10 on demo.age as scratch\nfinetune on demo.sex as last\n"
     assert origins(read(text), 1, CATALOGUE, datasets) == {
-        0: "'finetune' continues 'pretrain' already",
+        0: "'finetune' continues 'pretrain' now",
         1: "a stage does not continue itself",
-        2: "'evaluate' continues 'finetune': that would be a circle",
+        2: "a circle: 'evaluate' continues 'finetune'",
         4: "",
         5: "",
     }

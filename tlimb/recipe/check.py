@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tlimb.catalogue.fields import accepted, fields, fits, out_of_range
+from tlimb.catalogue.fields import accepted, fields, fits, in_words, out_of_range
 from tlimb.catalogue.keys import DEFAULTS, KEYS, KIND_AT, SECTIONS, full_path, kind_at
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.metrics import split_metric
@@ -492,13 +492,18 @@ class _Checker:
             return
         near = nearest(str(found), declared.replace('"', "'").split("'")[1::2])
         hint = f"did you mean {near}?" if near else ""
-        self._error("bad-value", value.span, f"'{name}' takes {declared}, not {_written(found)}", hint)
+        self._error("bad-value", value.span, f"'{name}' takes {in_words(declared) or declared}, not {_written(found)}", hint)
 
     def _range_fits(self, values: Range, declared: str, name: str, path: str) -> None:
         whole, any_number = fits(1, declared), fits(0.5, declared)
         bounds = out_of_range(path, [values.low, values.high])
         if not whole and not any_number:
-            self._error("bad-value", values.span, f"'{name}' takes {declared}, not a range of numbers", "list the values: [a, b]")
+            self._error(
+                "bad-value",
+                values.span,
+                f"'{name}' takes {in_words(declared) or declared}, not a range of numbers",
+                "list the values: [a, b]",
+            )
         elif not values.whole and not any_number:
             self._error("bad-value", values.span, f"'{name}' takes whole numbers", "write both ends without point and exponent, e.g. 2..10")
         elif values.whole and any_number and "int" not in declared:

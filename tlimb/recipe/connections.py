@@ -10,7 +10,7 @@ from tlimb.catalogue.verbs import VERBS
 from tlimb.errors import Span
 from tlimb.recipe.check import check_stage
 from tlimb.recipe.edit import heirs
-from tlimb.recipe.references import sources
+from tlimb.recipe.references import settings_of, sources
 from tlimb.recipe.tree import Clause, Name, Recipe, Statement, Training, stage_names
 
 _NOWHERE = Span(0, 0)
@@ -34,18 +34,31 @@ def successors(recipe: Recipe, number: int, catalogue: Catalogue, datasets: Mapp
     }
 
 
+def consequences(recipe: Recipe, number: int) -> list[str]:
+    """What else changes when a statement goes: which stages continue another one, and which settings go with it."""
+    names, parents = stage_names(recipe), sources(recipe)
+    above = parents.get(number)
+    heir = f"'{names[above]}'" if isinstance(above, int) else above or "nothing"
+    children = [f"'{names[child]}'" for child, source in parents.items() if source == number]
+    found = [f"{' and '.join(children)} will continue {heir}"] if children else []
+    settings = [recipe.statements[other] for other in settings_of(recipe, number)]
+    gone = [recipe.text[node.span.start : node.span.end].split("\n")[0].strip() for node in settings]
+    return [*found, *([f"{'; '.join(gone)} will go too"] if gone else [])]
+
+
 def _refused(recipe: Recipe, child: int, source: int, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> str:
+    """Why a stage cannot continue another one; empty where it can."""
     stage = recipe.statements[child]
     assert isinstance(stage, Training)
     names = stage_names(recipe)
     if child == source:
         return "a stage does not continue itself"
     if sources(recipe).get(child) == source:
-        return f"'{names[child]}' continues '{names[source]}' already"
+        return f"'{names[child]}' continues '{names[source]}' now"
     if "from" not in VERBS[stage.verb].clauses:
         return f"'{stage.verb}' starts from scratch"
     if source in heirs(recipe, child):
-        return f"'{names[source]}' continues '{names[child]}': that would be a circle"
+        return f"a circle: '{names[source]}' continues '{names[child]}'"
     had = Counter(mistake.code for mistake in check_stage(recipe, child, catalogue, datasets))
     connected, place = _connected(recipe, child, source)
     for mistake in check_stage(connected, place, catalogue, datasets):

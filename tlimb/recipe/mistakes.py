@@ -12,7 +12,7 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 from tlimb.catalogue.verbs import CLAUSES
 from tlimb.errors import Diagnostic, Edit, Span
 
-_KEYWORDS = {word.upper(): word for word in (*CLAUSES, "only", "at", "lr", "overlap", "for", "into", "in", "by", "log")}
+KEYWORDS = {word.upper(): word for word in (*CLAUSES, "only", "at", "lr", "overlap", "for", "into", "in", "by", "log")}
 _SIGNS = {
     "EQUALS": "=",
     "_COMMA": ",",
@@ -165,7 +165,7 @@ def _expected(failure: _Failure) -> str:
     if place == "training" and "PATH" in accepts:
         accepts.remove("PATH")
         names.append("an architecture")
-    names += [f"'{name}'" for terminal, name in (_SIGNS | _KEYWORDS).items() if terminal in accepts and name not in CLAUSES]
+    names += [f"'{name}'" for terminal, name in (_SIGNS | KEYWORDS).items() if terminal in accepts and name not in CLAUSES]
     names += [name for terminal, name in _KINDS.items() if terminal in accepts]
     if "WITH" in accepts:
         names.append("a clause such as 'on' or 'with'")
@@ -185,13 +185,13 @@ def _advice(parser: Lark, failure: _Failure, verbs: Mapping[str, str]) -> Iterat
     if found in verbs and "$END" in failure.accepts:
         end = _end(failure.before[-1]) if failure.before else span.start
         yield "';' or a new line ends a statement", (Edit(Span(end, end), ";"),)
-    words = [word for terminal, word in _KEYWORDS.items() if terminal in failure.accepts]
+    words = [word for terminal, word in KEYWORDS.items() if terminal in failure.accepts]
     for word in difflib.get_close_matches(found, words, 1) if found not in CLAUSES else ():
         yield f"did you mean '{word}'?", (Edit(span, word),)
     if found == "..":
         yield "a range stands only in 'sweep PATH in LOW..HIGH'", ()
     literals = [
-        name for terminal, name in (_SIGNS | _KEYWORDS).items() if terminal in failure.accepts and (name not in CLAUSES or name == "with")
+        name for terminal, name in (_SIGNS | KEYWORDS).items() if terminal in failure.accepts and (name not in CLAUSES or name == "with")
     ]
     edits = [(f"write '{name}' before '{found}'", _inserted(failure, name)) for name in literals]
     if not _WORD_LIKE.match(found):

@@ -56,7 +56,7 @@ def offers(
     *,
     between: bool = False,
 ) -> list[Offer]:
-    """Every statement of the language as an offer: what fits comes first, stages before statements for the whole recipe.
+    """Every statement of the language that could stand there as an offer: what fits comes first, stages before the others.
 
     Args:
         recipe: the recipe.
@@ -67,7 +67,8 @@ def offers(
         between: put the stage on the link into `number` instead.
     """
     desk = _Desk(recipe, number, catalogue, datasets, None if before is None else tuple(before), between)
-    verbs = sorted(VERBS.values(), key=lambda verb: verb.form != "training")
+    verbs = [verb for verb in VERBS.values() if verb.form == "training"]
+    verbs += [verb for verb in VERBS.values() if verb.form != "training" and not between]
     return sorted((desk.offer(verb) for verb in verbs), key=lambda offer: bool(offer.reason))
 
 
@@ -177,8 +178,8 @@ class _Desk:
 
     def _sweeps(self, verb: Verb) -> Iterator[str]:
         """Axes that no sweep varies yet, of the chosen stage where that continues another one: so they share what is above."""
-        own = self.number is not None and self._trains(self.number) and self.parents[self.number] is not None
-        stage = f"{self.names[self.number or 0]}." if own else ""
+        own = self.source if self._stage(self.number) is not None else None
+        stage = f"{self.names[own]}." if own is not None and self.parents[own] is not None else ""
         for key in KEYS.values():
             if (values := spread(DEFAULTS.get(key.path))) is not None:
                 draft = f"{verb.word} {stage}{key.word} in {values}"

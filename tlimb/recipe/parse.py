@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 from lark import Lark, Token, UnexpectedInput
+from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from tlimb.assets import asset
 from tlimb.catalogue.verbs import FORMS as FORM_OF
@@ -86,7 +87,12 @@ def tokens(statement: str, form: str) -> list[Token]:
 
 def read_tokens(statement: str, form: str) -> Iterator[Token]:
     """As `tokens`, one after the other up to the first that is wrong."""
-    return grammar().parse_interactive(_without_verb(statement), start=form).iter_parse()
+    return interactive(statement, form).iter_parse()
+
+
+def interactive(statement: str, form: str) -> InteractiveParser:
+    """The parser in front of a statement's text after its verb: it can be asked what it would accept."""
+    return grammar().parse_interactive(_without_verb(statement), start=form)
 
 
 @cache

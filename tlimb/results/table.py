@@ -13,6 +13,13 @@ from tlimb.results.ranking import Estimate, Ranking, Row
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tlimb.results.comparison import Comparison
+
+COMPARED = 50
+"""Rows that are compared with training from scratch in a table; each takes a bootstrap."""
+
+CONTROL = "is from scratch"
+
 
 def ranking_csv(ranking: Ranking) -> str:
     """The ranking as CSV: a line per row, a column per setting, four per metric (mean, sd, low, high)."""
@@ -48,7 +55,7 @@ def ranking_table(ranking: Ranking) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    header, *lines = _cells(ranking)
+    header, *lines = ranking_cells(ranking)
     table = Table(title=f"{ranking.recipe or 'ranking'} by {ranking.by}", caption="\n".join(ranking.notes) or None, title_justify="left")
     table.caption_justify = "left"
     for index, name in enumerate(header):
@@ -58,9 +65,9 @@ def ranking_table(ranking: Ranking) -> "Table":
     return table
 
 
-def ranking_text(ranking: Ranking) -> str:
+def ranking_text(ranking: Ranking, comparison: "Comparison | None" = None) -> str:
     """The ranking as plain text: columns by blanks, then the notes."""
-    lines = _cells(ranking)
+    lines = ranking_cells(ranking, comparison)
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     text = [f"{ranking.recipe or 'ranking'} by {ranking.by} ({'lower' if ranking.direction == 'min' else 'higher'} is better)", ""]
     text += ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -125,13 +132,16 @@ def setting_text(value: Any) -> str:
     return str(value)
 
 
-def _cells(ranking: Ranking) -> list[list[str]]:
-    """Header and one line of text per row."""
+def ranking_cells(ranking: Ranking, comparison: "Comparison | None" = None) -> list[list[str]]:
+    """Header and one line of text per row; with a comparison also how the first rows do beside training from scratch."""
     settings = setting_names(ranking)
+    versus = [versus_text(row, comparison) for row in ranking.rows[:COMPARED]] if comparison else []
+    compared = any(text not in ("", CONTROL) for text in versus)
     part, target, metric = split_metric(ranking.by)
     name = ".".join(piece for piece in (target, metric_of(metric).name) if piece)
-    lines = [["rank", "variant", "stage", *settings, f"{part}.{name}", f"test.{name}", "seeds", "trainable", "note"]]
-    for row in ranking.rows:
+    beside = ["vs scratch"] if compared else []
+    lines = [["rank", "variant", "stage", *settings, f"{part}.{name}", f"test.{name}", *beside, "seeds", "trainable", "note"]]
+    for place, row in enumerate(ranking.rows):
         key = on_test(row)
         lines.append(
             [
@@ -141,12 +151,26 @@ def _cells(ranking: Ranking) -> list[list[str]]:
                 *(setting_text(row.settings[setting]) if setting in row.settings else "any" for setting in settings),
                 estimate_text(row.metrics[row.key] if row.key else None),
                 estimate_text(row.metrics[key] if key else None),
+                *([versus[place] if place < len(versus) else ""] if compared else []),
                 f"{row.seeds}/{row.planned}",
                 f"{row.trainable:,}" if row.trainable is not None else "-",
                 _note(row, ranking.by),
             ]
         )
     return lines
+
+
+def versus_text(row: Row, comparison: "Comparison") -> str:
+    """How a row does beside training from scratch: ``helped −3.2 [−5.1, −1.0]``; empty where there is nothing to compare."""
+    if row.digests and comparison.from_scratch(row):
+        return CONTROL
+    found = comparison.transfer(row) if row.digests else None
+    if found is None:
+        return ""
+    gain, digits = found.gain, decimals(found.gain.value)
+    known = gain.low is not None and gain.high is not None
+    interval = f" [{number(gain.low or 0.0, digits)}, {number(gain.high or 0.0, digits)}]" if known else ""
+    return f"{found.verdict} {number(gain.value, digits)}{interval}"
 
 
 def _note(row: Row, by: str) -> str:

@@ -87,10 +87,18 @@ def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = Tru
     distinct = list(dict.fromkeys(keys.values()))
     known = dict(zip(distinct, anatomies([json.loads(key) for key in distinct], ask=ask), strict=True))
     return {
-        stage.digest: _count(stage, anatomy)
+        stage.digest: parameters_of(stage, anatomy)
         for stage in graph.stages
         if (key := keys.get(stage.digest)) is not None and (anatomy := known[key]) is not None and told[key]
     }
+
+
+def anatomy_of(stage: Stage, *, store: Store | None = None, ask: bool = True) -> dict[str, Any] | None:
+    """Layers and parameters of the network of one stage; None where they depend on data that are not known yet or, without `ask`, are not
+    in the cache.
+    """
+    question = _question(stage, store)
+    return None if question is None or _untold(question) else anatomies([question], ask=ask)[0]
 
 
 def _untold(architecture: Mapping[str, Any]) -> list[str]:
@@ -132,7 +140,12 @@ def _input_shape(stage: Stage, found: Mapping[str, Any]) -> list[int] | None:
     return [channels, *size] if channels and size else None
 
 
-def _count(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
+def parameters_of(stage: Stage, anatomy: Mapping[str, Any]) -> dict[str, int]:
+    """Trainable and frozen parameters of a stage that trains.
+
+    Raises:
+        UnknownLayerError: the layer to freeze does not exist.
+    """
     outputs = sum(
         anatomy["number_outputs"] if target["kind"] == "number" else len(target["classes"])
         for target in {target["name"]: target for target in stage.config["targets"]}.values()

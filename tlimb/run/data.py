@@ -114,16 +114,29 @@ def _labels(dataset: Dataset) -> dict[str, Any]:
     return {"labels": {name: label.kind for name, label in dataset.labels.items()}}
 
 
-def inspect(datasets: Datasets, name: str) -> list[dict[str, Any]]:
-    """Image-level findings, from a child process that may load the imaging libraries."""
+def inspect(datasets: Datasets, name: str, began: Callable[["subprocess.Popen[str]"], Any] = lambda process: None) -> list[dict[str, Any]]:
+    """Image-level findings, from a child process that may load the imaging libraries.
+
+    Args:
+        datasets: The catalogue.
+        name: Of the data set.
+        began: Called with the process, which one may end.
+
+    Raises:
+        TlimbError: the process ended early.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "datasets.yaml"
         file.write_text(dump_datasets(datasets, [name]), encoding="utf-8")
         command = [sys.executable, "-m", "tlimb.components.data.inspect", str(file), name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TlimbError(f"the images of {name} could not be inspected", done.stderr.strip().rpartition("\n")[2])
-    found = json.loads(done.stdout)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        began(process)
+        output, errors = process.communicate()
+    if process.returncode < 0:
+        raise TlimbError(f"the check of {name} was stopped")
+    if process.returncode:
+        raise TlimbError(f"the images of {name} could not be inspected", errors.strip().rpartition("\n")[2])
+    found = json.loads(output)
     assert isinstance(found, list)
     return found
 

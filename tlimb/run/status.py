@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tlimb.drawing.marks import SIGNS, TWINS, tally
+from tlimb.drawing.cells import plain
+from tlimb.drawing.marks import SIGNS, tally
 from tlimb.run.monitor import Monitor, Snapshot, StageState
 from tlimb.run.progress import SHORT, headline
 from tlimb.run.runs import Run
@@ -35,8 +36,8 @@ class Row:
 
 def row(stage: StageState, metric: str) -> Row:
     """The words for a stage; `metric` is the one to show."""
-    progress = f"{stage.unit} {stage.epoch}/{stage.epochs}" if stage.epochs and stage.state in ("running", "failed") else ""
-    if stage.state == "running" and not stage.epochs:
+    progress = f"{stage.unit} {stage.epoch}/{stage.epochs}" if stage.epochs and stage.epoch and stage.state in ("running", "failed") else ""
+    if stage.state == "running" and not stage.epoch:
         progress = "begins"
     if stage.stopped_early is not None:
         progress = f"stopped at {stage.stopped_early}"
@@ -168,7 +169,7 @@ def text(snapshot: Snapshot, *, height: int | None = None) -> str:
     if rest:
         lines.append(f"… and {tally(rest)}")
     said = "\n".join([*headings(snapshot), "", *lines])
-    return said if _can_print(said) else "".join(TWINS.get(letter, letter) for letter in said)
+    return said if _can_print(said) else "\n".join(map(plain, said.splitlines()))
 
 
 def _fitting(snapshot: Snapshot, height: int | None) -> tuple[list[StageState], Any]:

@@ -11,7 +11,7 @@ from typing import Literal
 from textual.binding import Binding, BindingType
 from textual.keys import format_key
 
-Scope = Literal["app", "edit", "graph", "editor", "inspector", "problems", "run", "results", "data", "configs"]
+Scope = Literal["app", "edit", "graph", "editor", "inspector", "problems", "run", "results", "data", "scan", "configs"]
 
 SCOPES: dict[Scope, str] = {
     "app": "Everywhere",
@@ -23,6 +23,7 @@ SCOPES: dict[Scope, str] = {
     "run": "Run",
     "results": "Results",
     "data": "Data",
+    "scan": "Data: the scan",
     "configs": "YAML and Nextflow",
 }
 """The scopes in the order of the help screen, with their headings."""
@@ -30,6 +31,7 @@ SCOPES: dict[Scope, str] = {
 TAB_OF: dict[Scope, str] = {
     **dict.fromkeys(("edit", "graph", "editor", "inspector", "problems"), "edit"),
     **{scope: scope for scope in ("run", "results", "data", "configs")},
+    "scan": "data",
 }
 """The tab on which a scope is."""
 
@@ -105,7 +107,54 @@ ACTIONS: tuple[Action, ...] = (
     Action("toggle_data", "x", "Data", "Draw the data sets and their edges, or leave them out.", "graph"),
     Action("toggle_folds", "z", "Fold", "Fold chains and siblings, or open the fold.", "graph"),
     # ------------------------------------------------------------------ edit: actions on the graph (E)
+    Action("add", "a", "Add", "Add a statement after the selected one: what fits is offered, ready to be inserted.", "edit", show=True),
+    Action("insert", "i", "Insert", "Put a stage on the link into the selected one.", "edit"),
+    Action("connect", "c", "Connect", "Choose what the selected stage continues; tab: what continues it.", "edit", show=True),
+    Action(
+        "delete", "d,delete", "Delete", "Delete the selected statement; what continued it continues what stands above.", "edit", show=True
+    ),
+    Action("rename", "r", "Rename", "Give the selected stage a name; all references follow.", "edit"),
+    Action("duplicate", "ctrl+d", "Duplicate", "Put a copy behind the selected statement.", "edit"),
+    Action("bypass", "b", "Bypass", "Make the selected statement a comment; what continued it continues what stands above.", "edit"),
+    Action("bring_back", "B", "Bring back", "Make the nearest bypassed statement one again.", "edit"),
+    Action("move_up", "alt+up,K", "Move up", "Move the selected statement above the one before it; stages continue what they did.", "edit"),
+    Action("move_down", "alt+down,J", "Move down", "Move the selected statement below the one after it.", "edit"),
+    Action("unset", "delete,backspace", "Unset", "Take the value of a field away.", "inspector", show=True),
+    Action("sweep", "s", "Sweep", "Sweep a field over values around its own.", "inspector", show=True),
     # ------------------------------------------------------------------ run, results, data, configs (R)
+    Action("run_all", "R", "Run all", "Run what is not finished, in the background: leaving does not stop it.", "app"),
+    Action("run_stage", "f5", "Run stage", "Run the selected stage and what it needs.", "app", show=True),
+    Action("stop", "s", "Stop", "Stop the run: it saves what is unfinished; a second time it ends at once.", "run", show=True),
+    Action("fold", "space,enter", "Open", "Open a step into its stages, or close it.", "run"),
+    Action("metric", "m", "Metric", "Draw the next metric of the stage.", "run", show=True),
+    Action("table", "t", "Table", "Show the curves as a table, or back.", "run"),
+    Action("log", "l", "Log", "On narrow screens: the log in place of the curves, or back.", "run"),
+    Action("options", "o", "How to run", "Choose the engine, its profile, and how many stages at a time.", "run", show=True),
+    Action("edit", "e", "Edit", "Go to the statement of the stage.", "run"),
+    Action("mark", "space", "Mark", "Mark the row, so that its curves are drawn, or take the mark away.", "results", show=True),
+    Action("by", "b", "Rank by", "Choose the validation metric that orders the rows.", "results", show=True),
+    Action("metric", "m", "Metric", "Draw the next metric of the marked rows.", "results", show=True),
+    Action("table", "t", "Table", "Show the curves as a table, or back.", "results"),
+    Action("detail", "d", "Detail", "On narrow screens: the row in detail in place of the curves, or back.", "results"),
+    Action("report", "w", "Report", "Write the report: one HTML file that holds all it shows.", "results", show=True),
+    Action("open_report", "O", "Open report", "Open the report in the browser.", "results"),
+    Action("check", "c", "Check", "Open every image of the data set and say what is wrong; again to stop.", "data", show=True),
+    Action("add", "a", "Add a folder", "Describe a folder of images or a table in datasets.yaml.", "data", show=True),
+    Action("page", "v", "Next page", "Overview, participants, scan, findings: the next one.", "data", show=True),
+    Action("look_right", "right,l", "Right", "Move the place that is looked at to the subject's right.", "scan"),
+    Action("look_left", "left,h", "Left", "Move it to the subject's left.", "scan"),
+    Action("look_front", "up,k", "Front", "Move it to the front; of time series to the region above.", "scan"),
+    Action("look_back", "down,j", "Back", "Move it to the back; of time series to the region below.", "scan"),
+    Action("look_up", "pageup,plus", "Up", "Move it up.", "scan"),
+    Action("look_down", "pagedown,minus", "Down", "Move it down.", "scan"),
+    Action("look_middle", "home", "Middle", "Look at the middle.", "scan"),
+    Action("next_volume", "right_square_bracket", "Next volume", "The next volume of a file with several.", "scan"),
+    Action("last_volume", "left_square_bracket", "Volume before", "The volume before.", "scan"),
+    Action("next_channel", "n", "Next image", "The next image of a scan with several.", "scan"),
+    Action("page", "v", "YAML/Nextflow", "The stage's config, or the Nextflow process whose task it is.", "configs", show=True),
+    Action("go", "enter", "Go there", "Go to the words of the recipe that the line comes from.", "configs", show=True),
+    Action("copy", "y", "Copy", "Copy what is selected, or the whole text.", "configs", show=True),
+    Action("write", "w", "Write", "Write the text to a file.", "configs", show=True),
 )
 
 

@@ -11,6 +11,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer
+from textual.worker import Worker, WorkerState
 
 from tlimb.catalogue.verbs import VERBS
 from tlimb.errors import Diagnostic, Edit, InputError, Span
@@ -24,6 +25,7 @@ from tlimb_tui.recent import remember
 from tlimb_tui.screens.ask import Ask, AskName
 from tlimb_tui.screens.edit import EditView
 from tlimb_tui.screens.parts import VIEWS
+from tlimb_tui.screens.run import RunView
 from tlimb_tui.themes import DARK, LIGHT, THEMES
 from tlimb_tui.views import View
 from tlimb_tui.widgets.bar import Bar
@@ -113,6 +115,10 @@ class TlimbApp(App[int]):
         """
         if not edits:
             return False
+        if self.editor.text != self.workspace.text:  # a key that was pressed meanwhile
+            self.text_changed(self.editor.text)
+            self.say("the text has changed meanwhile; do it again", severity="warning")
+            return False
         if (number := self.workspace.in_the_way(edits)) is not None:
             self.editor.go(self.workspace.recipe.statements[number].span)
             self.say("this would change a line that cannot be read: mend it first", severity="warning")
@@ -158,7 +164,7 @@ class TlimbApp(App[int]):
         return here if here is not None else None if self.selected is None or not count else min(self.selected, count - 1)
 
     def _tell(self, hook: str) -> None:
-        for view in self.screen_stack[0].query(View):
+        for view in self.screen_stack[0].walk_children(View):  # a query does not find what is a view by its second base
             getattr(view, hook)()
 
     # ------------------------------------------------------------------ beside the user interface
@@ -178,7 +184,14 @@ class TlimbApp(App[int]):
             result = job()
             self.call_from_thread(then, result)
 
-        self.run_worker(whole, thread=True, exclusive=True, group=group)
+        self.run_worker(whole, thread=True, exclusive=True, group=group, exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A fault beside the user interface is told; the text that is being edited must not go with it."""
+        if event.state == WorkerState.ERROR:
+            self._looking = False
+            error = event.worker.error
+            self.say(f"{type(error).__name__}: {error}; this is a fault of TLIMB", severity="error")
 
     def _data_read(self, done: Callable[[], None]) -> None:
         done()
@@ -239,6 +252,7 @@ class TlimbApp(App[int]):
 
     def _look_at_file(self) -> None:
         """Take what another program wrote."""
+        self.text_changed(self.editor.text)
         theirs = self.workspace.changed_on_disk()
         if theirs is None:
             return
@@ -259,6 +273,7 @@ class TlimbApp(App[int]):
             self.say(f"{self.workspace.name} was changed on disk and is read again")
 
     def _save(self, path: Path | None = None) -> bool:
+        self.text_changed(self.editor.text)
         try:
             self.workspace.save(path)
         except InputError as error:
@@ -272,6 +287,7 @@ class TlimbApp(App[int]):
 
     async def _settled(self, what: str) -> bool:
         """Ask about unsaved changes; False if the user would rather stay."""
+        self.text_changed(self.editor.text)
         if not self.workspace.dirty:
             return True
         answers = [("save", "Save"), ("drop", "Discard"), ("stay", "Cancel")]
@@ -279,6 +295,16 @@ class TlimbApp(App[int]):
         if answer == "save":
             return await self._save_somewhere()
         return answer == "drop"
+
+    async def saved(self, why: str) -> bool:
+        """Whether the file holds the text, after asking where it does not."""
+        if self.workspace.path is not None and not self.workspace.dirty:
+            return True
+        if self.workspace.path is not None:
+            answers = [("save", "Save"), ("stay", "Cancel")]
+            if await self.push_screen_wait(Ask(f"{self.workspace.name} has unsaved changes. {why}", answers)) != "save":
+                return False
+        return await self._save_somewhere()
 
     async def _save_somewhere(self) -> bool:
         if self.workspace.path is not None:
@@ -304,7 +330,7 @@ class TlimbApp(App[int]):
     def go_to_problem(self, problem: Diagnostic, *, focus: bool = False) -> None:
         """Put the cursor there."""
         self.editor.go(problem.span, select=True)
-        self._tell("selection_changed")
+        self.cursor_moved(problem.span.start)
         if focus:
             self.edit_view.show_pane("editor")
 
@@ -358,6 +384,14 @@ class TlimbApp(App[int]):
     def action_tab_configs(self) -> None:
         """What the recipe stands for."""
         self.tab = "configs"
+
+    def action_run_all(self) -> None:
+        """Run the recipe."""
+        self.query_one(RunView).run_recipe()
+
+    def action_run_stage(self) -> None:
+        """Run the selected stage."""
+        self.query_one(RunView).run_selected()
 
     def action_next_pane(self) -> None:
         """The next pane of this tab."""

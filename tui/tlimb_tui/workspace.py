@@ -151,6 +151,11 @@ class Workspace:
         return self.path.name if self.path is not None else "untitled"
 
     @property
+    def datasets_file(self) -> Path | None:
+        """The datasets.yaml that is used instead of those beside and above the recipe."""
+        return self._given_datasets
+
+    @property
     def dirty(self) -> bool:
         """Whether the text differs from the file's."""
         return self.text != self.saved
@@ -217,8 +222,7 @@ class Workspace:
     def in_the_way(self, edits: Sequence[Edit]) -> int | None:
         """The number of a broken statement that edits would change; they count on what its line cannot be read as."""
         for number in sorted(self.broken):
-            span = self.recipe.statements[number].span
-            if any(edit.span.start < span.end and span.start < edit.span.end for edit in edits):
+            if any(_within(edit, self.recipe.statements[number].span) for edit in edits):
                 return number
         return None
 
@@ -245,14 +249,25 @@ class Workspace:
 
         return work
 
+    def is_read(self, name: str) -> bool:
+        """Whether a data set can be asked for its labels without waiting for its tables."""
+        return not self.lazy or name in self._read
+
+    def can_check(self, text: str) -> bool:
+        """Whether a text can be checked without waiting for tables of data sets."""
+        named = (name for reading in read(text) if reading.statement is not None for name in _datasets_of(reading.statement))
+        return all(self.is_read(name) or name not in self.datasets for name in named)
+
     # ------------------------------------------------------------------ plan
     def planning(self) -> Callable[[], Planned]:
         """The work of planning the present text, for a thread."""
-        revision = self.revision
+        revision, recipe = self.revision, self.parsed.recipe
         source = Source(self.text, self.name, self.path.stem if self.path else "recipe", self.folder, len(self.text))
-        opened = Opened(source, self.datasets, self.parsed.recipe, list(self.diagnostics))
+        opened = Opened(source, self.datasets, recipe, list(self.diagnostics))
 
         def work() -> Planned:
+            if not any(isinstance(node, Training) for node in recipe.statements):
+                return Planned(revision, None, ())
             try:
                 return Planned(revision, opened.graph(), ())
             except RecipeError as error:
@@ -336,6 +351,14 @@ def _with_last_nodes(text: str, readings: Sequence[Reading], before: Sequence[Pi
                 node = _fitted(old.node, reading.span)
         pieces.append(Piece(written, reading.span, node))
     return tuple(pieces)
+
+
+def _within(edit: Edit, span: Span) -> bool:
+    """Whether an edit changes the text of a span; a statement that is put before or behind it does not."""
+    if edit.span.start < span.end and span.start < edit.span.end:
+        return True
+    ahead, behind = edit.span.end == span.start, edit.span.start == span.end
+    return (ahead and not edit.new.endswith(("\n", "; "))) or (behind and bool(edit.new) and edit.new[0] not in "\r\n;")
 
 
 def _moved(problems: Sequence[Diagnostic], edit: Edit) -> tuple[Diagnostic, ...]:

@@ -14,7 +14,6 @@ from tlimb.recipe.references import quoted
 from tlimb.recipe.tree import Component
 
 Origin = Literal["here", "set", "sweep", "data", "default"]
-Pick = Literal["", "layer", "targets", "datasets"]
 
 FROM_DATA = ("spatial_dims", "in_channels", "input_shape", "monitor")
 """Arguments that follow from the data."""
@@ -44,7 +43,9 @@ class Field:
         origin: Who gives it: this statement, a `set` or a `sweep` elsewhere, the `data` statement, or nobody.
         number: The other statement that gives it.
         choices: Values to choose from; others may be possible.
-        pick: Values to choose from that have to be looked up: layers of the network, targets, data sets.
+        look_up: Finds further values to choose from; it may read the tables of data sets.
+        of_layers: Whether it takes a layer of the stage's network, which only the training side knows.
+        many: Whether it takes several values with + between them.
         required: Whether the statement needs it.
     """
 
@@ -58,7 +59,9 @@ class Field:
     origin: Origin = "default"
     number: int | None = None
     choices: tuple[Choice, ...] = ()
-    pick: Pick = ""
+    look_up: Callable[[], tuple[Choice, ...]] | None = field(default=None, compare=False, repr=False)
+    of_layers: bool = False
+    many: bool = False
     required: bool = False
 
 
@@ -74,7 +77,7 @@ def listed(declared: str) -> tuple[Choice, ...]:
 
 def takes(declared: str) -> str:
     """What a declared type takes, in words."""
-    return in_words(declared) or "a value"
+    return "one of these" if choices(declared) else in_words(declared) or "a value"
 
 
 def default_of(parameter: Parameter, entry: Entry | None = None) -> str:

@@ -14,8 +14,9 @@ from tlimb.catalogue.verbs import CLAUSES
 from tlimb.errors import Edit, InputError, Span
 from tlimb.recipe import clauses, edit
 from tlimb.recipe.connections import origins
-from tlimb.recipe.form.field import Choice, Field, Pick, a, as_value, default_of, listed, takes, words, written
+from tlimb.recipe.form.field import Choice, Field, a, as_value, default_of, listed, takes, words, written
 from tlimb.recipe.form.heard import Heard
+from tlimb.recipe.form.picks import target_choices
 from tlimb.recipe.offers import TRIALS
 from tlimb.recipe.references import quoted, sources
 from tlimb.recipe.render import position
@@ -32,6 +33,8 @@ from tlimb.recipe.tree import (
 )
 
 STAGE, SETTINGS = "stage", "settings"
+ENDS = (Choice("none", "nothing frozen"), Choice("all", "only the heads train"))
+"""What can be frozen of every network."""
 IN_CLAUSES = ("freeze", "elastic")
 """Keys that are best written as clauses."""
 ELSEWHERE = {"data": ("augment",), "scenario": ("freeze", "freeze_only", "unfreeze", "optimizer", "schedule")}
@@ -83,19 +86,21 @@ class _Form(Heard):
             yield self._from()
         for word in ("on", "using", "to"):
             if word in self.verb.clauses:
-                pick: Pick = "targets" if word == "on" and not self._without_labels() else "datasets"
-                takes_ = "data sets and their labels, + between two" if pick == "targets" else "data sets, + between two"
-                yield self._clause(word, takes_, pick=pick)
+                labels = word == "on" and not self._without_labels()
+                takes_ = "data sets and their labels, + between two" if labels else "data sets, + between two"
+                look_up = partial(target_choices, self.recipe, self.datasets, labels=labels)
+                yield replace(self._clause(word, takes_), look_up=look_up, many=True)
         if "via" in self.verb.clauses:
             fitting = [word for word in self.catalogue.words("method") if self.verb.word in self.catalogue.components["method", word].verbs]
             yield self._clause("via", "a method", choices=words(self.catalogue, "method", fitting))
-        for word, takes_, default, pick in (
-            ("freeze", "a layer, `only` and a layer, none or all", "none", "layer"),
-            ("unfreeze", "LAYER at EPOCH, and perhaps lr VALUE", "", ""),
-            ("elastic", "a number or none", "none", ""),
+        for word, takes_, default in (
+            ("freeze", "a layer, `only` and a layer, none or all", "none"),
+            ("unfreeze", "LAYER at EPOCH, and perhaps lr VALUE", ""),
+            ("elastic", "a number or none", "none"),
         ):
             if word in self.verb.clauses and (word == "unfreeze" or self._has(KEYS[word].path)):
-                yield self._clause(word, takes_, default=default, pick=pick)
+                shown = self._clause(word, takes_, default=default)
+                yield replace(shown, of_layers=True, choices=ENDS) if word == "freeze" else shown
         name = stage.clause("as")
         unnamed = replace(stage, clauses=tuple(clause for clause in stage.clauses if clause.word != "as"))
         others = self.recipe.statements
@@ -162,9 +167,6 @@ class _Form(Heard):
     def _from(self) -> Field:
         clause = self.stage.clause("from")
         parent = self.parents[self.number]
-        fitting = origins(self.recipe, self.number, self.catalogue, self.datasets)
-        current = sources(self.recipe).get(self.number)
-        shown = [other for other, reason in fitting.items() if not reason or other == current]
 
         def write(text: str) -> list[Edit]:
             text = text.strip()
@@ -189,15 +191,22 @@ class _Form(Heard):
             value=self._text(clause.payload.span) if clause is not None and isinstance(clause.payload, Name | Text) else "",
             default=f"{self.names[parent]} (above)" if parent is not None and clause is None else "what stands above",
             origin="here" if clause is not None else "default",
-            choices=tuple(Choice(str(self.names[other]), self._about(other)) for other in shown),
+            look_up=self._origins,
         )
+
+    def _origins(self) -> tuple[Choice, ...]:
+        """The stages that this one can continue, that which it continues among them."""
+        fitting = origins(self.recipe, self.number, self.catalogue, self.datasets)
+        current = sources(self.recipe).get(self.number)
+        shown = [other for other, reason in fitting.items() if not reason or other == current]
+        return tuple(Choice(str(self.names[other]), self._about(other)) for other in shown)
 
     def _about(self, number: int) -> str:
         """A stage in a line."""
         node = self.recipe.statements[number]
         return " ".join(self._text(node.span).split())
 
-    def _clause(self, word: str, takes_: str, *, default: str = "", choices: tuple[Choice, ...] = (), pick: Pick = "") -> Field:
+    def _clause(self, word: str, takes_: str, *, default: str = "", choices: tuple[Choice, ...] = ()) -> Field:
         """A field for a clause; where its key is given by `with`, `set` or `sweep`, for that."""
         path = KEYS[word].path if word in KEYS else ""
         said = self.said.get(path) if path else None
@@ -205,7 +214,7 @@ class _Form(Heard):
         if said is not None and said.origin != "clause":
             parameter = self._parameter(path)
             shown = self._setting(path, word, STAGE, CLAUSES[word].partition(": ")[2], parameter)
-            return replace(shown, pick=pick, default=default, takes=takes_)
+            return replace(shown, default=default, takes=takes_)
         required = word in self.verb.required
 
         def write(text: str) -> list[Edit]:
@@ -227,7 +236,6 @@ class _Form(Heard):
             default=default,
             origin="here" if clause is not None else "default",
             choices=choices,
-            pick=pick,
             required=required,
         )
 

@@ -1,6 +1,8 @@
 """The forms of statements for the whole recipe: data, augmentations, parts, settings, sweeps, search, repetitions, ranking."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tlimb.catalogue.keys import KEYS, full_path, kind_at
@@ -59,7 +61,8 @@ def whole_form(recipe: Recipe, number: int, catalogue: Catalogue, datasets: Mapp
         case Repeat() as node:
             return (_span("seeds", "a whole number", VERBS["repeat"].help, text, Span(_last(text, node.span), node.span.end)),)
         case Rank() as node:
-            return (_span("by", "a validation metric", VERBS["rank"].help, text, node.metric_span, metrics(recipe, datasets)),)
+            by = _span("by", "a validation metric", VERBS["rank"].help, text, node.metric_span)
+            return (replace(by, look_up=partial(metrics, recipe, datasets)),)
     return ()
 
 
@@ -268,7 +271,7 @@ def _search(recipe: Recipe, node: Search, catalogue: Catalogue, datasets: Mappin
         node.metric or "",
         "that of the ranking",
         origin="here" if node.metric else "default",
-        choices=metrics(recipe, datasets),
+        look_up=partial(metrics, recipe, datasets),
     )
     yield from arguments(text, component, "search", catalogue)
 

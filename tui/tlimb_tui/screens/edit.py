@@ -16,7 +16,8 @@ from tlimb.drawing.picture import picture, step_ids
 from tlimb.recipe.render import position
 from tlimb.run.monitor import fold
 from tlimb_tui.actions import bindings
-from tlimb_tui.views import View
+from tlimb_tui.editing import Editing
+from tlimb_tui.widgets.completion import CompletionList
 from tlimb_tui.widgets.editor import RecipeEditor
 from tlimb_tui.widgets.find import FindBar
 from tlimb_tui.widgets.graph import GraphView
@@ -38,7 +39,7 @@ def _part(module: str, name: str) -> type[Widget]:
     return found
 
 
-class EditView(View):
+class EditView(Editing):
     """Graph above, text and inspector below. On narrow screens the inspector comes in the place of the text, on short ones only the
     pane that has the keys is seen."""
 
@@ -56,6 +57,7 @@ class EditView(View):
         yield ProblemList(id="problems")
         yield FindBar(id="find")
         yield StatusLine(id="status")
+        yield CompletionList(id="completions")
 
     def on_mount(self) -> None:
         self.graph.ascii = self.tlimb.ascii_only

@@ -1,5 +1,6 @@
 """The text of the recipe: typed with colours, problems underlined, the selected statement marked, and completions."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -7,27 +8,35 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.binding import BindingType
 from textual.document._document import EditResult, Location, Selection
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit as TextEdit
 from textual.document._wrapped_document import WrappedDocument
+from textual.geometry import Offset
 from textual.strip import Strip
 from textual.widgets import TextArea
 
+from tlimb.catalogue.verbs import CLAUSES, VERBS
 from tlimb.errors import Diagnostic, Edit, Span
+from tlimb.recipe.complete import complete
 from tlimb.recipe.patch import apply
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.document import RecipeDocument
 from tlimb_tui.highlight import comments, words
 from tlimb_tui.merge import difference
 from tlimb_tui.views import View
+from tlimb_tui.widgets.completion import CompletionList
 
 if TYPE_CHECKING:
     from tlimb_tui.workspace import Workspace
 
 _STEPS = 1000
 """Changes that can be taken back."""
+_BETWEEN = ("by", "in", "for", "only")
+_OPENS = re.compile(rf"(?:[.=(\[,]\s*|(?<![\w.])(?:{'|'.join((*VERBS, *CLAUSES, *_BETWEEN))})[ \t]+)\Z")
+"""Where it helps to show what can follow though nothing is typed yet."""
 
 
 class RecipeEditor(TextArea, View, inherit_bindings=False):
@@ -56,7 +65,9 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
     """
 
     def __init__(self, text: str, *, id: str | None = None) -> None:
-        super().__init__(text, id=id, show_line_numbers=True, max_checkpoints=_STEPS)
+        super().__init__(text, id=id, show_line_numbers=True, max_checkpoints=_STEPS, highlight_cursor_line=False)
+        self._typed = False
+        self._offered_at = -1
 
     @property
     def workspace(self) -> "Workspace":
@@ -72,6 +83,15 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
         self._build_highlight_map()
         self.move_cursor((0, 0))
         self._rewrap_and_refresh_virtual_size()
+
+    def _watch_language(self, language: str | None) -> None:
+        """The colours come from the recipe's own grammar; TextArea would load the text anew here."""
+
+    def _recompute_cursor_offset(self) -> None:
+        """As in TextArea, which asks for a line that an undo has taken away if a scrollbar comes or goes with it."""
+        row, column = self.cursor_location
+        place = (row, column) if row < self.document.line_count else self.document.end
+        self._cursor_offset = self.wrapped_document.location_to_offset(place)
 
     @property
     def exact(self) -> RecipeDocument:
@@ -130,18 +150,26 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
         """Select the statement at the cursor."""
         event.stop()
         self.tlimb.cursor_moved(self.offset_of_cursor)
+        if self.text == self.workspace.text and not self._typed and self.offset_of_cursor != self._offered_at:
+            self.completions.close()
 
     def recipe_changed(self) -> None:
-        """Show other problems, and the mark at another place."""
+        """Show other problems, the mark at another place, and what fits at the cursor."""
         self._line_cache.clear()
         self.refresh()
+        if self._typed:
+            self._typed = False
+            self._offer()
+        else:
+            self.completions.close()
 
     def selection_changed(self) -> None:
         """Move to the selected statement, if the cursor is elsewhere."""
         number = self.tlimb.selected
         if number is not None and self.workspace.statement_at(self.offset_of_cursor) != number and self.text == self.workspace.text:
             self.go(self.workspace.recipe.statements[number].span)
-        self.recipe_changed()
+        self._line_cache.clear()
+        self.refresh()
 
     # ------------------------------------------------------------------ drawing
     def get_line(self, line_index: int) -> Text:
@@ -203,6 +231,61 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
         """All that can be printed; Textual does not know the character of the slash."""
         return key == "slash" or super().check_consume_key(key, character)
+
+    @property
+    def completions(self) -> CompletionList:
+        """What fits at the cursor."""
+        return self.screen.query_one(CompletionList)
+
+    def _offer(self, *, asked: bool = False) -> None:
+        """Show what fits at the cursor, where it helps or is asked for."""
+        offset = self._offered_at = self.offset_of_cursor
+        found = complete(self.workspace.recipe, offset, self.workspace.catalogue, self.workspace.datasets)
+        typed = self.text[found.span.start : offset]
+        helps = asked or bool(typed) or _OPENS.search(self.text[:offset]) is not None
+        exact = [choice.word for choice in found.choices] == [typed]
+        x, y = self.cursor_screen_offset
+        self.completions.offer(found.choices if helps and not exact else (), Offset(x - len(typed) - 1, y + 1))
+
+    def _complete(self, word: str) -> None:
+        """Take a choice."""
+        found = complete(self.workspace.recipe, self.offset_of_cursor, self.workspace.catalogue, self.workspace.datasets)
+        self._typed = word.endswith(("=", "."))
+        self.history.checkpoint()
+        self._replace_via_keyboard(word, self.exact.get_location_from_index(found.span.start), self.cursor_location)
+        self.history.checkpoint()
+        self.completions.close()
+
+    def action_complete(self) -> None:
+        """Offer what fits here."""
+        self._offer(asked=True)
+        if not self.completions.display:
+            self.tlimb.say("nothing fits here that is known")
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Keys of the list where it is open; else what is typed is typed."""
+        if event.key == "tab" and self.text != self.workspace.text:
+            self.tlimb.text_changed(self.text)  # typed so fast that the list was not there yet
+        chosen = self.completions.chosen
+        if chosen is not None and event.key in ("up", "down", "tab", "enter", "escape"):
+            if event.key == "enter" and not self.completions.moved:
+                self.completions.close()
+            else:
+                event.stop()
+                event.prevent_default()
+                if event.key in ("up", "down"):
+                    self.completions.move(1 if event.key == "down" else -1)
+                elif event.key == "escape":
+                    self.completions.close()
+                else:
+                    self._complete(chosen)
+                return
+        self._typed = event.is_printable or (event.key == "backspace" and chosen is not None)
+        await super()._on_key(event)
+
+    def on_blur(self) -> None:
+        """The list goes with the cursor."""
+        self.completions.close()
 
     def action_toggle_comment(self) -> None:
         """Comment the selected lines out, or in again where all of them are comments."""

@@ -1,0 +1,231 @@
+"""What the keys of the graph change: every action is told before it is made, touches only what it must, and is one step for undo."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from textual.pilot import Pilot
+from textual.widgets import OptionList
+
+from tlimb.catalogue.registry import load_catalogue
+from tlimb.recipe.tree import stage_names
+from tlimb_tui.app import TlimbApp
+from tlimb_tui.widgets.connect import Confirm, Connect
+from tlimb_tui.widgets.form import FieldEditor
+from tlimb_tui.widgets.graph import GraphView
+from tlimb_tui.widgets.inspector import Inspector
+from tlimb_tui.widgets.palette import AddPalette
+from tlimb_tui.widgets.statusline import StatusLine
+
+Started = Callable[..., AbstractAsyncContextManager[Pilot[int]]]
+CHAIN = """\
+pretrain resnet10 on demo.age as base # c
+finetune on demo.sex
+evaluate on demo.sex
+
+finetune elastic 0.01 on demo.sex from base as pulled ; evaluate on demo.sex as tested
+sweep finetune.lr in [1e-4, 1e-3]
+rank by val.auroc
+"""
+NAMES = {" ": "space", ".": "full_stop", ",": "comma", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign"}
+NAMES |= {"-": "minus", "(": "left_parenthesis", ")": "right_parenthesis", '"': "quotation_mark", "+": "plus"}
+
+
+def app_of(pilot: Pilot[int]) -> TlimbApp:
+    assert isinstance(pilot.app, TlimbApp)
+    return pilot.app
+
+
+async def press(pilot: Pilot[int], *keys: str) -> None:
+    """Press keys, a text after ``:`` letter by letter, and wait until all is done."""
+    for key in keys:
+        await pilot.press(*([NAMES.get(letter, letter) for letter in key[1:]] if key.startswith(":") else [key]))
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete(
+            [worker for worker in pilot.app.workers if worker.group in ("editing", "choices", "default")]
+        )
+        await pilot.pause()
+
+
+def text_of(pilot: Pilot[int]) -> str:
+    return app_of(pilot).workspace.text
+
+
+def status(pilot: Pilot[int]) -> str:
+    return str(app_of(pilot).screen_stack[0].query_one(StatusLine).render())
+
+
+def selected(pilot: Pilot[int]) -> str | None:
+    app = app_of(pilot)
+    return None if app.selected is None else stage_names(app.workspace.recipe)[app.selected] or "statement"
+
+
+async def go(pilot: Pilot[int], name: str) -> None:
+    """Select a node of the graph."""
+    graph = app_of(pilot).query_one(GraphView)
+    graph.focus()
+    graph.select(name)
+    await pilot.pause()
+
+
+async def test_a_recipe_is_built_from_nothing_by_keys_alone(started: Started) -> None:
+    async with started("") as pilot:
+        await press(pilot, "a", ":pre", "enter")
+        assert text_of(pilot) == "pretrain resnet10 on demo.age\n"
+        await press(pilot, "a", ":fine", "enter")
+        assert selected(pilot) == "finetune"
+        await press(pilot, "enter", "down", "down", "enter", ":layer2", "enter", "escape")
+        assert text_of(pilot).splitlines()[1] == "finetune freeze layer2 on demo.sex"
+        await press(pilot, "a", ":eval", "enter")
+        assert selected(pilot) == "evaluate"
+        await press(pilot, "a", ":sweep", "enter", "a", ":rank", "enter")
+        assert text_of(pilot) == (
+            "pretrain resnet10 on demo.age\n"
+            "finetune freeze layer2 on demo.sex\n"
+            "evaluate on demo.sex\n"
+            "sweep finetune.lr in [1e-4, 1e-3, 1e-2]\n"
+            "rank by val.balanced_accuracy\n"
+        )
+        assert not app_of(pilot).workspace.problems
+        for _ in range(6):
+            await press(pilot, "u")
+        assert text_of(pilot) == ""
+
+
+async def test_the_palette_shows_what_it_will_write_and_refuses_what_does_not_fit(started: Started) -> None:
+    async with started("") as pilot:
+        await press(pilot, "a")
+        palette = app_of(pilot).screen
+        assert isinstance(palette, AddPalette)
+        assert "train resnet10 on demo.age" in status(pilot)
+        await press(pilot, ":rank", "enter")
+        assert app_of(pilot).screen is palette, "nothing is trained, so the ranking does not fit"
+        assert palette.highlighted is not None
+        assert "no metric" in palette.highlighted.reason
+        await press(pilot, "escape")
+        assert text_of(pilot) == ""
+        assert "train resnet10" not in status(pilot).partition(":")[0]
+
+
+async def test_insert_on_a_link(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "evaluate")
+        await press(pilot, "i")
+        palette = app_of(pilot).screen
+        assert isinstance(palette, AddPalette)
+        assert palette.offers is not None
+        assert "train" in [offer.word for offer in palette.offers if offer.reason]
+        await press(pilot, "enter")
+        assert text_of(pilot) == CHAIN.replace("finetune on demo.sex\nevaluate", "finetune on demo.sex\nfinetune on demo.sex\nevaluate")
+        assert selected(pilot) == "finetune2"
+        await go(pilot, "base")
+        await press(pilot, "i")
+        assert not isinstance(app_of(pilot).screen, AddPalette), "nothing leads into a stage from scratch"
+
+
+async def test_connect_by_letter_and_in_both_directions(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "tested")
+        await press(pilot, "c")
+        graph = app.query_one(GraphView)
+        assert graph.letters["finetune"] == ("a", None)
+        assert graph.letters["base"] == ("", "stage 'base' has no head for 'sex'")
+        assert graph.letters["evaluate"][1] == "'evaluate' trains nothing, so there are no weights to start from"
+        await press(pilot, "right")
+        assert "from finetune" in status(pilot)
+        assert text_of(pilot) == CHAIN, "nothing is written before it is chosen"
+        await press(pilot, "a")
+        assert text_of(pilot) == CHAIN.replace("evaluate on demo.sex as", "evaluate on demo.sex from finetune as")
+        assert graph.letters == {}
+        assert graph.has_focus
+        await press(pilot, "u")
+        await go(pilot, "finetune")
+        await press(pilot, "c", "tab")
+        strip = app.query_one(Connect)
+        assert strip.outward
+        assert [candidate.name for candidate in strip.fitting] == ["pulled", "tested"]
+        await press(pilot, "escape")
+        assert not app.query(Connect)
+        assert text_of(pilot) == CHAIN
+
+
+async def test_delete_says_what_follows_and_one_undo_takes_it_back(started: Started) -> None:
+    async with started(CHAIN.replace("\n", "\r\n")) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "finetune")
+        await press(pilot, "d")
+        told = "\n".join(app.query_one(Confirm).told)
+        assert "'evaluate' will continue 'base'" in told
+        assert "sweep finetune.lr in [1e-4, 1e-3] will go too" in told
+        assert "no head for 'sex'" in told
+        assert "finetune on demo.sex" in status(pilot)
+        assert text_of(pilot) == CHAIN.replace("\n", "\r\n")
+        await press(pilot, "escape")
+        assert not app.query(Confirm)
+        await press(pilot, "d", "d")
+        expected = CHAIN.replace("finetune on demo.sex\n", "").replace("sweep finetune.lr in [1e-4, 1e-3]\n", "")
+        assert text_of(pilot) == expected.replace("\n", "\r\n")
+        assert not app.query(Confirm)
+        await press(pilot, "u")
+        assert text_of(pilot) == CHAIN.replace("\n", "\r\n")
+
+
+async def test_bypass_and_back(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "pulled")
+        await press(pilot, "b", "b")
+        assert "# finetune elastic 0.01 on demo.sex from base as pulled\n" in text_of(pilot)
+        assert "evaluate on demo.sex from base as tested" in text_of(pilot)
+        await press(pilot, "B")
+        assert selected(pilot) == "pulled"
+        assert "\nfinetune elastic 0.01" in text_of(pilot)
+
+
+async def test_rename_everywhere_duplicate_and_move(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "base")
+        await press(pilot, "r", ":root", "enter")
+        assert text_of(pilot) == CHAIN.replace("as base", "as root").replace("from base", "from root")
+        await press(pilot, "u", "escape")
+        await go(pilot, "finetune")
+        await press(pilot, "ctrl+d")
+        assert text_of(pilot).splitlines()[1:4] == [
+            "finetune on demo.sex",
+            "finetune on demo.sex from base",
+            "evaluate on demo.sex from finetune",
+        ]
+        await press(pilot, "u")
+        assert text_of(pilot) == CHAIN
+        await go(pilot, "rank:")
+        await press(pilot, "K")
+        assert text_of(pilot).splitlines()[-2:] == ["rank by val.auroc", "sweep finetune.lr in [1e-4, 1e-3]"]
+        await press(pilot, "J")
+        assert text_of(pilot) == CHAIN
+
+
+async def test_where_nothing_can_be_done_that_is_said(started: Started) -> None:
+    async with started("") as pilot:
+        for key in ("i", "c", "d", "r", "b", "B", "ctrl+d", "K"):
+            await press(pilot, key)
+        assert text_of(pilot) == ""
+        assert len(app_of(pilot)._notifications) >= 1
+    async with started("train resnet10 on demo.age\ntrain resnet10 onn demo.sex\n") as pilot:
+        app_of(pilot).select(0)
+        await press(pilot, "a", ":eval", "enter")
+        assert text_of(pilot).splitlines()[1] == "evaluate on demo.age", "a broken line elsewhere does not hinder"
+
+
+async def test_lists_can_be_clicked(started: Started) -> None:
+    async with started("") as pilot:
+        await press(pilot, "a")
+        await pilot.click(OptionList, offset=(3, 1))
+        await pilot.pause()
+        assert text_of(pilot) == "pretrain resnet10 on demo.age\n"
+
+
+async def test_the_inspector_and_its_editor_are_there(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        app = app_of(pilot)
+        assert app.query_one(Inspector).border_title == "inspector · pretrain base"
+        assert not app.query_one(FieldEditor).display
+        assert load_catalogue().words("architecture")[0] == "resnet10", "these tests count on the first word"
