@@ -90,7 +90,7 @@ def sides(folder: Path, files: list[Path], batch: int) -> dict[str, Epoch]:
         torchio: Any = importlib.import_module("torchio")
 
         subjects = torchio.SubjectsDataset([torchio.Subject(image=torchio.ScalarImage(file)) for file in files])
-        by_subject = torchio.SubjectsLoader(subjects, batch, shuffle=True)
+        by_subject = torchio.SubjectsLoader(subjects, batch_size=batch, shuffle=True)
         found["TorchIO"] = lambda epoch: (item["image"][torchio.DATA] for item in by_subject)
     return found
 
