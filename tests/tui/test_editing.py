@@ -1,20 +1,29 @@
 """What the keys of the graph change: every action is told before it is made, touches only what it must, and is one step for undo."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tlimb.catalogue.registry import load_catalogue
-from tlimb.recipe.tree import stage_names
+from tlimb.errors import InputError
+from tlimb.recipe import edit
+from tlimb.recipe.connections import consequences, origins
+from tlimb.recipe.form import form
+from tlimb.recipe.offers import offers
+from tlimb.recipe.tree import Training, stage_names
 from tlimb_tui.app import TlimbApp
 from tlimb_tui.widgets.connect import Confirm, Connect
 from tlimb_tui.widgets.form import FieldEditor
 from tlimb_tui.widgets.graph import GraphView
-from tlimb_tui.widgets.inspector import Inspector
+from tlimb_tui.widgets.inspector import FieldList, Inspector
 from tlimb_tui.widgets.palette import AddPalette
 from tlimb_tui.widgets.statusline import StatusLine
+from tlimb_tui.workspace import Workspace
 
 Started = Callable[..., AbstractAsyncContextManager[Pilot[int]]]
 CHAIN = """\
@@ -203,6 +212,26 @@ async def test_rename_everywhere_duplicate_and_move(started: Started) -> None:
         assert text_of(pilot) == CHAIN
 
 
+async def test_statements_for_the_whole_recipe_are_reached_by_keys(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "base")
+        await press(pilot, "o")
+        assert app_of(pilot).query_one(FieldList).highlighted == 0
+        await press(pilot, "end", "up", "enter")
+        assert selected(pilot) == "statement"
+        await press(pilot, "down", "enter", "home", "shift+end", ":[1e-5, 1e-4]", "enter")
+        assert text_of(pilot) == CHAIN.replace("[1e-4, 1e-3]", "[1e-5, 1e-4]")
+
+
+async def test_quick_fingers_write_into_what_they_see(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "base")
+        await pilot.pause(0.1)
+        await pilot.press("right", "enter", "enter")
+        assert app_of(pilot).query_one(FieldEditor).field is not None
+        assert app_of(pilot).query_one(FieldEditor).field.name == "from", "the first field of what is selected now"
+
+
 async def test_where_nothing_can_be_done_that_is_said(started: Started) -> None:
     async with started("") as pilot:
         for key in ("i", "c", "d", "r", "b", "B", "ctrl+d", "K"):
@@ -213,6 +242,29 @@ async def test_where_nothing_can_be_done_that_is_said(started: Started) -> None:
         app_of(pilot).select(0)
         await press(pilot, "a", ":eval", "enter")
         assert text_of(pilot).splitlines()[1] == "evaluate on demo.age", "a broken line elsewhere does not hinder"
+
+
+@pytest.mark.parametrize("broken", [1, 2, 5])
+def test_a_line_that_is_being_typed_breaks_nothing(broken: int, tmp_path: Path) -> None:
+    """Its last node is kept, with spans that fit its text only by chance: what is asked of it may be refused, no more."""
+    lines = CHAIN.splitlines(keepends=True)
+    workspace = Workspace(None, CHAIN, folder=tmp_path)
+    for cut in range(0, len(lines[broken - 1]), 5):
+        for torn in (lines[broken - 1][:cut] + "\n", lines[broken - 1][:cut] + "(" + lines[broken - 1][cut:]):
+            workspace.set_text("".join([*lines[: broken - 1], torn, *lines[broken:]]))
+            recipe = workspace.recipe
+            for number, node in enumerate(recipe.statements):
+                for make in (edit.delete, edit.comment_out, edit.duplicate, partial(edit.move, behind=None)):
+                    with suppress(InputError):
+                        make(recipe, number)  # type: ignore[operator]
+                offers(recipe, number, workspace.catalogue, workspace.datasets)
+                consequences(recipe, number)
+                if isinstance(node, Training):
+                    origins(recipe, number, workspace.catalogue, workspace.datasets)
+                if number not in workspace.broken:
+                    for field in form(recipe, number, workspace.catalogue, workspace.datasets):
+                        with suppress(InputError):
+                            field.write(field.value)
 
 
 async def test_lists_can_be_clicked(started: Started) -> None:

@@ -45,10 +45,13 @@ async def open_field(pilot: Pilot[int], node: str, name: str) -> None:
 async def test_fields_show_their_value_or_default_and_what_gives_it(started: Started) -> None:
     async with started("set batch = 8\n" + CHAIN) as pilot:
         await go(pilot, "finetune")
-        await pilot.pause(0.1)
+        for _ in range(100):
+            if "on demo.sex 2 classes · 120 subjects" in rows(pilot):
+                break
+            await pilot.pause(0.05)
         found = rows(pilot)
+        assert "on demo.sex 2 classes · 120 subjects" in found, "once the data set is read"
         assert "from base (above)" in found
-        assert "on demo.sex" in found
         assert "lr [1e-4, 1e-3] swept in line 7" in found
         assert "batch 8 set in line 1" in found
         assert "epochs 10" in found

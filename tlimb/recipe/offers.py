@@ -103,6 +103,8 @@ class _Desk:
         refused = ""
         draft = ""
         for statement in self._drafts(verb):
+            if parse(statement).diagnostics:  # made of a line that cannot be read at the moment
+                continue
             try:
                 behind, edits = self._placed(verb, statement)
             except InputError as error:

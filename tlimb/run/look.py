@@ -79,9 +79,17 @@ class Looker:
         return answer
 
     def close(self) -> None:
-        """End the child process."""
-        with self._lock:
+        """End the child process, also in the middle of an answer, which whoever waits for it then does not get."""
+        process = self._process
+        if process is not None and not self._lock.acquire(blocking=False):
+            process.kill()
+            self._lock.acquire()
+        elif process is None:
+            return
+        try:
             self._end()
+        finally:
+            self._lock.release()
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None or self._process.poll() is not None:

@@ -119,6 +119,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("bring_back", "B", "Bring back", "Make the nearest bypassed statement one again.", "edit"),
     Action("move_up", "alt+up,K", "Move up", "Move the selected statement above the one before it; stages continue what they did.", "edit"),
     Action("move_down", "alt+down,J", "Move down", "Move the selected statement below the one after it.", "edit"),
+    Action("statements", "o", "Statements", "List all statements, those for the whole recipe too, to open one in the inspector.", "edit"),
     Action("unset", "delete,backspace", "Unset", "Take the value of a field away.", "inspector", show=True),
     Action("sweep", "s", "Sweep", "Sweep a field over values around its own.", "inspector", show=True),
     # ------------------------------------------------------------------ run, results, data, configs (R)

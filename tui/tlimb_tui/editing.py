@@ -45,6 +45,14 @@ class Editing(View):
         self.tlimb.say("choose a stage first" if stage else "choose a statement first", severity="warning")
         return None
 
+    def _made(self, change: Callable[[], list[Edit]]) -> list[Edit] | None:
+        """The edits of a change; where it cannot be made, that is said."""
+        try:
+            return change()
+        except InputError as error:
+            self.tlimb.say(f"{error.message}; {error.hint}" if error.hint else error.message, severity="warning")
+            return None
+
     def _called(self, number: int) -> str:
         """What a statement is called."""
         node = self._recipe.statements[number]
@@ -125,10 +133,10 @@ class Editing(View):
         recipe = workspace.recipe
         self._beside(lambda: find(recipe, number, workspace.catalogue, workspace.datasets), show)
 
-    def _edits_of(self, strip: Connect, other: int) -> list[Edit]:
+    def _edits_of(self, strip: Connect, other: int) -> list[Edit] | None:
         number = stage_names(self._recipe).index(strip.stage)
         child, source = (other, number) if strip.outward else (number, other)
-        return edit.connect(self._recipe, child, source)
+        return self._made(lambda: edit.connect(self._recipe, child, source))
 
     def on_connect_highlighted(self, event: Connect.Highlighted) -> None:
         """Show what the connection would write."""
@@ -142,7 +150,7 @@ class Editing(View):
         source = self._called(event.number) if not event.strip.outward else event.strip.stage
         edits = self._edits_of(event.strip, event.number)
         self._close()
-        if self.tlimb.change(edits, f"'{child}' continues '{source}'"):
+        if edits is not None and self.tlimb.change(edits, f"'{child}' continues '{source}'"):
             names = stage_names(self._recipe)
             if event.strip.stage in names:
                 self._go(names.index(event.strip.stage))
@@ -194,7 +202,10 @@ class Editing(View):
     def action_duplicate(self) -> None:
         """Put a copy behind the selected statement."""
         number = self._number()
-        if number is not None and self.tlimb.change(edit.duplicate(self._recipe, number), f"duplicate {self._called(number)}"):
+        if number is None:
+            return
+        edits = self._made(lambda: edit.duplicate(self._recipe, number))
+        if edits is not None and self.tlimb.change(edits, f"duplicate {self._called(number)}"):
             self._go(number + 1)
 
     def action_bring_back(self) -> None:
@@ -205,12 +216,8 @@ class Editing(View):
             return
         here = self.tlimb.editor.offset_of_cursor
         nearest = min(found, key=lambda statement: abs(statement.span.start - here))
-        try:
-            edits = bypass.uncomment(self._recipe, nearest)
-        except InputError as error:
-            self.tlimb.say(f"{error.message}; {error.hint}", severity="warning")
-            return
-        if self.tlimb.change(edits, "brought back"):
+        edits = self._made(lambda: bypass.uncomment(self._recipe, nearest))
+        if edits is not None and self.tlimb.change(edits, "brought back"):
             self._go(sum(other.span.start < nearest.span.start for other in self._recipe.statements))
 
     def action_move_up(self) -> None:
@@ -229,15 +236,18 @@ class Editing(View):
         if not -2 < behind < len(self._recipe.statements):
             self.tlimb.say("there is nothing to move it past", severity="warning")
             return
-        try:
-            edits = edit.move(self._recipe, number, None if behind == -1 else behind)
-        except InputError as error:
-            self.tlimb.say(f"{error.message}; {error.hint}", severity="warning")
-            return
-        if self.tlimb.change(edits, f"move {self._called(number)}"):
+        edits = self._made(lambda: edit.move(self._recipe, number, None if behind == -1 else behind))
+        if edits is not None and self.tlimb.change(edits, f"move {self._called(number)}"):
             self._go(number + step)
 
-    # ------------------------------------------------------------------ rename
+    # ------------------------------------------------------------------ inspector
+    def action_statements(self) -> None:
+        """List all statements in the inspector."""
+        number = self.tlimb.selected
+        self.tlimb.select(None)
+        self.show_pane("inspector")
+        self.query_one(Inspector).highlight(number)
+
     def action_rename(self) -> None:
         """Write the name of the selected stage; references follow."""
         if self._number(stage=True) is not None:

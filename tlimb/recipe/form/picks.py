@@ -35,11 +35,13 @@ def _of_dataset(dataset: Dataset, parts: list[str], labels: bool) -> Iterator[Ch
             yield Choice(f"{use}.{label.name}", f"{kind_of(label)} · {inside}{listing.label_counts[label.name]} subjects")
 
 
-def kind_of(label: Label) -> str:
+def kind_of(label: Label, *, short: bool = False) -> str:
     """What a label is, in words."""
     if label.kind == "number":
-        return f"number, in {label.unit}" if label.unit else "number"
+        return f"number, in {label.unit}" if label.unit and not short else label.unit or "number"
     classes = label.classes or ()
+    if short:
+        return f"{len(classes)} classes"
     shown = ", ".join(classes[:4]) + (", …" if len(classes) > 4 else "")
     return f"{len(classes)} classes: {shown}"
 

@@ -134,6 +134,11 @@ class FieldEditor(Widget):
         self._list()
         self._tell()
 
+    def renew(self, field: Field, attempt: Callable[[str], Outcome]) -> None:
+        """The text of the recipe has changed around the field."""
+        self.field, self._attempt = field, attempt
+        self._tell()
+
     def _look(self) -> None:
         """Find further choices in a thread."""
         assert self._look_up is not None

@@ -1,4 +1,7 @@
-"""The selected statement as a form: every field with its value or its default, and what gives it."""
+"""The selected statement as a form: every field with its value or its default, and what gives it.
+
+Where no statement is selected, all of them are listed.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,16 +16,18 @@ from textual.widgets.option_list import Option
 
 from tlimb.errors import InputError, Span
 from tlimb.recipe.clauses import axis_of
-from tlimb.recipe.form import Choice, Field, form, frozen_words, layer_choices
+from tlimb.recipe.form import Choice, Field, form, frozen_words, kind_of, layer_choices
 from tlimb.recipe.offers import spread
 from tlimb.recipe.parse import verb_of
 from tlimb.recipe.patch import apply
 from tlimb.recipe.render import position
-from tlimb.recipe.tree import Training, stage_names
+from tlimb.recipe.settings import targets
+from tlimb.recipe.tree import Target, Training, stage_names
 from tlimb.recipe.trial import tried
 from tlimb.run.anatomy import UnknownLayerError, anatomy_of, parameters_of
 from tlimb.stages.graph import Stage
 from tlimb_tui.actions import bindings
+from tlimb_tui.document import shown
 from tlimb_tui.views import View
 from tlimb_tui.widgets.form import FieldEditor, LookUp, Outcome
 
@@ -31,6 +36,10 @@ OPEN = ("stage", "settings", "statement", "in order", "parts", "not known here")
 CLOSED = ("optimizer", "schedule", "training", "data", "trainer", "weights")
 AFTER_S = 0.05
 """Seconds without a change of the text after which the form is made anew."""
+
+
+Row = Field | str | int
+"""A field, the heading of a group, or a statement by its number."""
 
 
 class FieldList(OptionList):
@@ -51,7 +60,7 @@ class Inspector(View):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._fields: tuple[Field, ...] = ()
-        self._rows: list[Field | str] = []
+        self._rows: list[Row] = []
         self._opened: set[str] = set()
         self._notes: dict[str, str] = {}
         self._soon: Timer | None = None
@@ -64,12 +73,13 @@ class Inspector(View):
 
     # ------------------------------------------------------------------ news
     def recipe_changed(self) -> None:
-        if self.has_focus_within:
-            self.fill()
-            return
         if self._soon is not None:
             self._soon.stop()
-        self._soon = self.set_timer(AFTER_S, self.fill)
+            self._soon = None
+        if self.has_focus_within:
+            self.fill()
+        else:
+            self._soon = self.set_timer(AFTER_S, self.fill)
 
     def selection_changed(self) -> None:
         self.recipe_changed()
@@ -77,6 +87,17 @@ class Inspector(View):
     def plan_changed(self) -> None:
         self._note()
         self._show()
+
+    def on_descendant_focus(self) -> None:
+        """What gets the keys is up to date."""
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Show now what would be shown in a moment."""
+        if self._soon is not None:
+            self._soon.stop()
+            self._soon = None
+            self.fill()
 
     # ------------------------------------------------------------------ rows
     @property
@@ -91,18 +112,36 @@ class Inspector(View):
     def fill(self) -> None:
         """Show the statement that is selected."""
         workspace, number = self.tlimb.workspace, self.tlimb.selected
-        statements = workspace.recipe.statements
-        known = number is not None and number < len(statements)
-        found = form(workspace.recipe, number, workspace.catalogue, workspace.datasets) if known and number is not None else ()
-        moved = number != self._number
-        if moved and self.writing:
-            self._close()
-        changed = moved or found != self._fields
-        self._fields, self._number = found, number if known else None
-        self.border_title = f"inspector · {self._title()}" if known else "inspector"
-        if changed:
-            self._note()
+        known = number if number is not None and number < len(workspace.recipe.statements) else None
+        readable = known is not None and known not in workspace.broken
+        found = form(workspace.recipe, known, workspace.catalogue, workspace.datasets) if known is not None and readable else ()
+        moved = known != self._number
+        changed = moved or found != self._fields or known is None or not readable
+        self._fields, self._number = found, known
+        self.border_title = f"inspector · {self._title()}" if known is not None else "inspector · all statements"
+        self._keep_writing(moved=moved)
+        noted = self._notes
+        self._note()
+        if changed or self._notes != noted:
             self._show(top=moved)
+
+    def highlight(self, row: Row | None) -> None:
+        """Put the cursor on a row, if it is there."""
+        self._hurry()
+        place = next((place for place, other in enumerate(self._rows) if _same(other, row)), None)
+        if place is not None:
+            self._list.highlighted = place
+
+    def _keep_writing(self, *, moved: bool) -> None:
+        """The field that is being written is that of the text as it is now; if it is gone, so is what was being written."""
+        if not self.writing:
+            return
+        writing = self.query_one(FieldEditor)
+        same = next((field for field in self._fields if not moved and _same(field, writing.field)), None)
+        if same is None:
+            self._close()
+        else:
+            writing.renew(same, partial(self._attempt, same))
 
     def _title(self) -> str:
         recipe = self.tlimb.workspace.recipe
@@ -120,14 +159,17 @@ class Inspector(View):
         fields.clear_options()
         fields.add_options(Option(self._told(row), disabled=row in OPEN) for row in self._rows)
         places = [place for place, row in enumerate(self._rows) if not top and _same(row, kept)]
-        first = next((place for place, row in enumerate(self._rows) if isinstance(row, Field)), None)
+        first = next((place for place, row in enumerate(self._rows) if not isinstance(row, str)), None)
         fields.highlighted = places[0] if places else first
         if not self._rows:
-            told = "Nothing is selected." if self.tlimb.workspace.recipe.statements else "The recipe is empty: press a to add to it."
+            broken = self._number is not None
+            told = "The line cannot be read: mend it in the text." if broken else "The recipe is empty: press a to add to it."
             fields.add_option(Option(Content.styled(told, "$foreground-muted"), disabled=True))
 
-    def _arranged(self) -> Iterator[Field | str]:
-        """Fields under their headings; what is given stands under a closed heading too."""
+    def _arranged(self) -> Iterator[Row]:
+        """Fields under their headings; what is given stands under a closed heading too. Statements where none is selected."""
+        if self._number is None:
+            yield from range(len(self.tlimb.workspace.recipe.statements))
         for group in dict.fromkeys(field.group for field in self._fields):
             fields = [field for field in self._fields if field.group == group]
             if group not in ("stage", "statement"):
@@ -139,19 +181,23 @@ class Inspector(View):
     def _is_open(self, group: str) -> bool:
         return (group in self._opened) != (not group.startswith(CLOSED))
 
-    def _told(self, row: Field | str) -> Content:
+    def _told(self, row: Row) -> Content:
         """A row: a heading with the number of its fields, or a field with its value and where that comes from."""
+        if isinstance(row, int):
+            recipe = self.tlimb.workspace.recipe
+            span = recipe.statements[row].span
+            line, _ = position(recipe.text, span.start)
+            return Content.assemble((f"{line:>4}  ", "$foreground-muted"), shown(" ".join(recipe.text[span.start : span.end].split())))
         if isinstance(row, str):
             count = sum(field.group == row for field in self._fields)
             sign = {True: ("▾", "v"), False: ("▸", ">")}[self._is_open(row)][self.tlimb.ascii_only]
             return Content.styled(row if row in OPEN else f"{sign} {row}  ({count})", "$foreground-muted bold")
         width = 14 if self.size.width < 60 else 22
-        name = f"{row.name:<{width - 1}} "
-        parts: list[tuple[str, str]] = [(name, "")]
+        parts: list[tuple[str, str]] = [(f"{row.name:<{width - 1}} ", "")]
         if row.origin == "default":
             parts.append((row.default or ("needed" if row.required else "-"), "$foreground-disabled"))
         else:
-            parts.append((row.value, "bold" if row.origin == "here" else ""))
+            parts.append((shown(row.value), "bold" if row.origin == "here" else ""))
         told = "  ".join(filter(None, (self._origin(row), self._notes.get(row.name, "") if row.group == "stage" else "")))
         if told:
             parts.append((f"  {told}", "$foreground-muted"))
@@ -164,13 +210,19 @@ class Inspector(View):
         line, _ = position(recipe.text, recipe.statements[field.number].span.start)
         return {"sweep": f"swept in line {line}", "set": f"set in line {line}", "data": f"from line {line}"}.get(field.origin, "")
 
-    def _row(self, place: int | None) -> Field | str | None:
+    def _row(self, place: int | None) -> Row | None:
         return self._rows[place] if place is not None and place < len(self._rows) else None
 
     # ------------------------------------------------------------------ notes
     def _note(self) -> None:
         """What there is to say of fields beyond their text: how much is frozen, what the targets are."""
         self._notes = {}
+        if self._number is None or not self._fields:
+            return
+        node = self.tlimb.workspace.recipe.statements[self._number]
+        if isinstance(node, Training):
+            for word in ("on", "using", "to"):
+                self._notes[word] = " + ".join(filter(None, map(self._of_target, targets(node.clause(word)))))
         stage = self._stage()
         if stage is None or stage.kind != "fit":
             return
@@ -182,6 +234,19 @@ class Inspector(View):
             self._notes["freeze"] = "the network has no such layer"
         except InputError:
             return
+
+    def _of_target(self, target: Target) -> str:
+        """What a target is and how many subjects have it, once its tables are read."""
+        workspace = self.tlimb.workspace
+        if target.dataset not in workspace.datasets or not workspace.is_read(target.dataset) or target.part is not None:
+            return ""
+        try:
+            dataset = workspace.datasets[target.dataset]
+            label = dataset.labels.get(target.label or "")
+            counts = dataset.listing().label_counts
+        except InputError:
+            return ""
+        return f"{kind_of(label, short=True)} · {counts[label.name]} subjects" if label is not None else ""
 
     def _stage(self) -> Stage | None:
         """A stage of the plan that the statement stands for."""
@@ -204,14 +269,23 @@ class Inspector(View):
         return False
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Write the field, or open its group."""
+        """Write the field, open its group, or go to the statement."""
         event.stop()
-        row = self._row(event.option_index)
+        row = self._chosen()
         if isinstance(row, str):
             self._opened ^= {row}
             self._show()
+        elif isinstance(row, int):
+            self.tlimb.editor.go(self.tlimb.workspace.recipe.statements[row].span)
+            self.tlimb.select(row)
         elif row is not None:
             self._open(row)
+
+    def _chosen(self) -> Row | None:
+        """The row at the cursor, as it is in the text as it is now."""
+        before = self._row(self._list.highlighted)
+        self._hurry()
+        return next((row for row in self._rows if _same(row, before)), None)
 
     def _open(self, field: Field, text: str | None = None) -> None:
         writing = self.query_one(FieldEditor)
@@ -299,7 +373,7 @@ class Inspector(View):
     # ------------------------------------------------------------------ actions
     def action_unset(self) -> None:
         """Take the value of a field away."""
-        row = self._row(self._list.highlighted)
+        row = self._chosen()
         if not isinstance(row, Field):
             return
         outcome = self._attempt(row, "")
@@ -311,7 +385,7 @@ class Inspector(View):
 
     def action_sweep(self) -> None:
         """Sweep a field over values around its own."""
-        row = self._row(self._list.highlighted)
+        row = self._chosen()
         if not isinstance(row, Field):
             return
         if axis_of(row.value) is not None:
@@ -341,7 +415,7 @@ def _touch(one: Span, other: Span) -> bool:
     return one.start <= other.end and other.start <= one.end
 
 
-def _same(row: Field | str, other: Field | str | None) -> bool:
+def _same(row: Row, other: Row | None) -> bool:
     if isinstance(row, Field) and isinstance(other, Field):
         return (row.group, row.name) == (other.group, other.name)
     return row == other

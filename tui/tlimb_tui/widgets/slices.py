@@ -99,7 +99,7 @@ class Slices(View, can_focus=True):
 
     def on_unmount(self) -> None:
         """The process that reads goes too."""
-        self.run_worker(self.looker.close, thread=True, exit_on_error=False)
+        self.looker.close()
 
     def notify_style_update(self) -> None:
         """Colours of another theme."""
@@ -129,7 +129,8 @@ class Slices(View, can_focus=True):
                 said = self.looker.look(dataset, scan, size=size, channel=channel, frame=frame, at=at)
             except Exception as error:  # told in the pane, whatever it is
                 said = {"error": str(error)}
-            self.app.call_from_thread(self._answered, asked, said)
+            if self.app.is_running:
+                self.app.call_from_thread(self._answered, asked, said)
 
         self.run_worker(ask, thread=True, group="looks", exit_on_error=False)
 
