@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,25 +11,32 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
+Answer = TypeVar("Answer")
 
-class Ask(ModalScreen[str | None]):
-    """A question with answers; escape is no answer. Each answer has its first letter as a key."""
+
+class Question(ModalScreen[Answer | None]):
+    """A box in the middle; escape is no answer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+    DEFAULT_CSS = """
+    Question { align: center middle; }
+    Question > Vertical {
+        width: 64; max-width: 100%; height: auto; max-height: 100%; padding: 0 1; border: round $primary; background: $surface;
+    }
+    Question Label { width: 1fr; height: auto; }
+    Question Horizontal { height: auto; align-horizontal: right; }
+    Question Button { margin-left: 1; min-width: 8; }
+    Question .problem { color: $text-error; }
+    """
+
+
+class Ask(Question[str]):
+    """A question with answers. Each answer has its first letter as a key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Cancel"),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
     ]
-    DEFAULT_CSS = """
-    Ask, AskName { align: center middle; }
-    Ask > Vertical, AskName > Vertical {
-        width: 64; max-width: 100%; height: auto; max-height: 100%; padding: 0 1; border: round $primary; background: $surface;
-    }
-    Ask Label, AskName Label { width: 1fr; height: auto; }
-    Ask Horizontal { height: auto; align-horizontal: right; }
-    Ask Button { margin-left: 1; min-width: 8; }
-    AskName .problem { color: $text-error; }
-    """
 
     def __init__(self, question: str, answers: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -57,10 +64,8 @@ class Ask(ModalScreen[str | None]):
                 return
 
 
-class AskName(ModalScreen[Path | None]):
+class AskName(Question[Path]):
     """A file to write."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def __init__(self, question: str, value: str) -> None:
         super().__init__()
