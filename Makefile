@@ -46,7 +46,7 @@ check: lint test
 
 # The workload needs the folder of the script that it is compared with: make bench PEER=FOLDER.
 bench: install
-	for script in compile loader engine methods; do $(BIN)/python benchmarks/bench_$$script.py || exit 1; done
+	for script in compile loader engine compute methods; do $(BIN)/python benchmarks/bench_$$script.py || exit 1; done
 	$(if $(PEER),$(BIN)/python benchmarks/bench_workload.py --peer $(PEER))
 
 docs: install

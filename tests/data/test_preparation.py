@@ -4,8 +4,11 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +17,9 @@ import pytest
 from tests.data.conftest import noise, write
 from tlimb.catalogue.datasets import Dataset, find_datasets, suggest_entry
 from tlimb.components.data import CropCenterDataModule, SliceDataModule
-from tlimb.components.data.preparation import prepare
+from tlimb.components.data.preparation import AHEAD, prepare
 from tlimb.components.data.reading import normalise, read_volume
-from tlimb.components.data.scan import UnusableError
+from tlimb.components.data.scan import UnusableError, Volume
 from tlimb.errors import InputError
 
 
@@ -248,3 +251,60 @@ def test_ixi_is_prepared_as_nibabel_reorients_it(tmp_path: Path) -> None:
         inside = volume[volume > 0]
         np.testing.assert_allclose(images[row, 0], np.where(volume > 0, (volume - inside.mean()) / inside.std(), 0), atol=1e-5)
     assert len(rows(tmp_path)) == 185
+
+
+def test_all_threads_read_at_once_and_a_slow_scan_stops_the_others_late(lab: Callable[..., Dataset], tmp_path: Path) -> None:
+    """Three threads meet, so they read at the same time; while one hangs, the others go on until as many scans wait as may."""
+    together = threading.Barrier(3, timeout=30)
+    begun: list[str] = []
+    enough = threading.Event()
+
+    class Watched(CropCenterDataModule):
+        def read(self, files: Sequence[Path]) -> Volume:
+            begun.append(files[0].name)
+            if len(begun) <= 3:
+                together.wait()
+            if len(begun) >= 3 * AHEAD:
+                enough.set()
+            if files[0].name.startswith("sub-1_"):
+                assert enough.wait(30), "the others wait for the first scan of all"
+            return super().read(files)
+
+    prepare(lab(count=30), tmp_path, module_class=Watched, arguments={}, threads=3)
+    people = [row["participant_id"] for row in rows(tmp_path)]
+    assert len(begun) == 30
+    assert people == sorted(people)
+
+
+def test_few_scans_are_in_memory_at_a_time(lab: Callable[..., Dataset], tmp_path: Path) -> None:
+    read: list[str] = []
+    written: list[int] = []
+
+    class Counted(CropCenterDataModule):
+        def read(self, files: Sequence[Path]) -> Volume:
+            read.append(files[0].name)
+            return super().read(files)
+
+        def views(self, *arguments: Any) -> list[tuple[str, Any]]:
+            written.append(len(read) - len(written))
+            return super().views(*arguments)
+
+    prepare(lab(count=40), tmp_path, module_class=Counted, arguments={}, threads=2)
+    assert max(written) <= 2 * AHEAD + 1
+
+
+def test_an_end_by_force_waits_for_no_scan_that_has_not_begun(lab: Callable[..., Dataset], tmp_path: Path) -> None:
+    read: list[str] = []
+
+    class Counted(CropCenterDataModule):
+        def read(self, files: Sequence[Path]) -> Volume:
+            read.append(files[0].name)
+            time.sleep(0.02)
+            return super().read(files)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(lab(count=40), tmp_path, module_class=Counted, arguments={}, emit=stop, threads=1)
+    assert len(read) <= 3

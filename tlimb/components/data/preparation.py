@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,6 +19,9 @@ from tlimb.components.data.scan import UnusableError, Volume
 from tlimb.errors import InputError
 
 _SHOWN = 10
+AHEAD = 4
+"""Scans for each thread that are read or wait to be written."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -126,8 +130,17 @@ def _volumes(scans: tuple[Scan, ...], module: BaseDataModule, threads: int) -> I
 
     remaining = iter(scans)
     with ThreadPoolExecutor(threads) as pool:
-        while chunk := list(islice(remaining, 4 * threads)):
-            yield from zip(chunk, pool.map(read, chunk), strict=True)
+        ahead = deque((scan, pool.submit(read, scan)) for scan in islice(remaining, AHEAD * threads))
+        try:
+            while ahead:
+                scan, volume = ahead.popleft()
+                read_one = volume.result()
+                # Before this one is written, so that no thread waits for that.
+                ahead.extend((following, pool.submit(read, following)) for following in islice(remaining, 1))
+                yield scan, read_one
+        finally:
+            for _, volume in ahead:
+                volume.cancel()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
