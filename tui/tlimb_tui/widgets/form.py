@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tlimb.errors import Edit
+from tlimb.errors import Edit, TlimbError
 from tlimb.recipe.form import Choice, Field
 
 Severity = Literal["", "warning", "error"]
@@ -148,8 +148,8 @@ class FieldEditor(Widget):
         def look() -> None:
             try:
                 self.post_message(self.Found(asked, job()))
-            except Exception as error:  # whatever goes wrong with a data set or a network is told where one waits for it
-                self.post_message(self.Found(asked, (), str(error)))
+            except TlimbError as error:  # told where one waits for it
+                self.post_message(self.Found(asked, (), error.message))
 
         self.run_worker(look, thread=True, group="choices")
 
