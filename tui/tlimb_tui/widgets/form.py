@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -280,7 +279,3 @@ class FieldEditor(Widget):
         event.stop()
         self._moved = True
         self.action_commit()
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Text is pasted into the line."""
-        self.query_one(Input).focus()
