@@ -9,7 +9,7 @@ from tlimb.catalogue.datasets import find_datasets
 from tlimb.catalogue.listing import Dataset
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.errors import InputError
-from tlimb.recipe.form import Field, form, layer_choices, target_choices
+from tlimb.recipe.form import Field, form, layer_choices, subjects, target_choices
 from tlimb.recipe.format import meaning
 from tlimb.recipe.parse import parse
 from tlimb.recipe.patch import apply
@@ -217,7 +217,10 @@ def test_writing_what_is_there_changes_nothing_and_what_is_taken_away_is_gone(da
 def test_choices_of_targets(datasets: Mapping[str, Dataset]) -> None:
     found = {choice.word: choice.help for choice in target_choices(read(RECIPE), datasets, labels=True)}
     assert found["demo.age"] == "number, in years · 120 subjects"
-    assert found["demo[target].sex"] == "2 classes: F, M · in part target of 120 subjects"
+    counts = [int(found[f"demo[{part}].sex"].removeprefix("2 classes: F, M · ").removesuffix(" subjects")) for part in ("base", "target")]
+    assert sum(counts) == 120
+    assert all(40 < count < 80 for count in counts), "half of the subjects each, as their hashes fall"
+    assert subjects(read(RECIPE + "set split.seed = 2\n"), datasets["demo"], "base", "sex") != counts[0]
     assert [choice.word for choice in target_choices(read(RECIPE), datasets, labels=False)] == ["demo", "demo[base]", "demo[target]"]
 
 

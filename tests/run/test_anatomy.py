@@ -12,7 +12,7 @@ from emit.small_graphs import graph, stage
 
 from tlimb.errors import InputError
 from tlimb.run import anatomy
-from tlimb.run.anatomy import anatomies, parameters
+from tlimb.run.anatomy import anatomies, anatomy_of, parameters, parameters_of
 from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import Stage
 
@@ -135,3 +135,14 @@ def test_the_engines_load_no_torch() -> None:
     code = "import sys, tlimb.run.local, tlimb.run.nextflow, tlimb.run.anatomy, tlimb.run.progress; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "lightning", "monai", "rich", "textual", "optuna"} & set(loaded)
+
+
+def test_the_anatomy_of_one_stage_is_asked_for_only_where_it_can_be_known() -> None:
+    vit = encoding(VIT, {"spatial_dims": 3, "in_channels": 1}, {})
+    assert anatomy_of(vit, ask=False) is None, "a ViT is made for one size of images"
+    net = encoding("tlimb.components.architectures.ResNet", {"depth": 10, "spatial_dims": 2, "in_channels": 1, "widths": [4, 4, 4, 4]}, {})
+    assert anatomy_of(net, ask=False) is None, "nobody has asked yet"
+    found = anatomy_of(net)
+    assert found is not None
+    assert anatomy_of(net, ask=False) == found
+    assert parameters_of(net, found)["frozen"] == 0

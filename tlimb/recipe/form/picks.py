@@ -3,36 +3,56 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tlimb.catalogue.keys import full_path
 from tlimb.catalogue.listing import Dataset
+from tlimb.catalogue.splits import Split as SplitRule
+from tlimb.catalogue.splits import assign
 from tlimb.catalogue.tables import Label
 from tlimb.errors import InputError
 from tlimb.recipe.form.field import Choice
-from tlimb.recipe.tree import Recipe, Split
+from tlimb.recipe.tree import Number, Recipe, Set, Split
 
 
 def target_choices(recipe: Recipe, datasets: Mapping[str, Dataset], *, labels: bool) -> tuple[Choice, ...]:
     """Every label of every data set and of its parts, or the data sets alone; lists the images, which can take a while."""
-    parts = {s.dataset: [part.name for part in s.parts] for s in recipe.statements if isinstance(s, Split)}
     found: list[Choice] = []
     for name in datasets:
         try:
-            dataset = datasets[name]
-            found += _of_dataset(dataset, parts.get(name, []), labels)
+            found += _of_dataset(recipe, datasets[name], labels)
         except InputError as error:
             found.append(Choice(name, error.message))
     return tuple(found)
 
 
-def _of_dataset(dataset: Dataset, parts: list[str], labels: bool) -> Iterator[Choice]:
-    listing = dataset.listing()
-    subjects = len({scan.participant_id for scan in listing.scans})
-    for use in (dataset.name, *(f"{dataset.name}[{part}]" for part in parts)):
-        inside = f"in part {use.partition('[')[2][:-1]} of " if "[" in use else ""
+def _of_dataset(recipe: Recipe, dataset: Dataset, labels: bool) -> Iterator[Choice]:
+    for part in (None, *(name for name, _ in _parts(recipe, dataset.name))):
+        use = f"{dataset.name}[{part}]" if part else dataset.name
         if not labels:
-            yield Choice(use, f"{inside}{subjects} subjects with images")
+            yield Choice(use, f"{subjects(recipe, dataset, part)} subjects with images")
             continue
         for label in dataset.labels.values():
-            yield Choice(f"{use}.{label.name}", f"{kind_of(label)} · {inside}{listing.label_counts[label.name]} subjects")
+            yield Choice(f"{use}.{label.name}", f"{kind_of(label)} · {subjects(recipe, dataset, part, label.name)} subjects")
+
+
+def subjects(recipe: Recipe, dataset: Dataset, part: str | None, label: str | None = None) -> int:
+    """How many subjects of a data set, or of one of its parts, have an image and, where one is given, a value of a label.
+
+    Raises:
+        InputError: the data set cannot be listed, or cannot be split so.
+    """
+    listing = dataset.listing()
+    have = {scan.participant_id for scan in listing.scans if label is None or scan.labels[label] is not None}
+    if part is None:
+        return len(have)
+    seed = next((node.value for node in recipe.statements if isinstance(node, Set) and full_path(node.path) == "split.seed"), None)
+    rule = SplitRule(_parts(recipe, dataset.name), seed=int(seed.value) if isinstance(seed, Number) else 0)
+    roles = assign(listing.groups, rule)
+    return sum(role.part == part and participant in have for participant, role in roles.items())
+
+
+def _parts(recipe: Recipe, dataset: str) -> tuple[tuple[str, int | float], ...]:
+    split = next((node for node in recipe.statements if isinstance(node, Split) and node.dataset == dataset), None)
+    return tuple((part.name, part.amount) for part in split.parts) if split is not None else ()
 
 
 def kind_of(label: Label, *, short: bool = False) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -13,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tlimb.errors import Edit
+from tlimb.errors import Edit, TlimbError
 from tlimb.recipe.form import Choice, Field
 
 Severity = Literal["", "warning", "error"]
@@ -148,8 +147,8 @@ class FieldEditor(Widget):
         def look() -> None:
             try:
                 self.post_message(self.Found(asked, job()))
-            except Exception as error:  # whatever goes wrong with a data set or a network is told where one waits for it
-                self.post_message(self.Found(asked, (), str(error)))
+            except TlimbError as error:  # told where one waits for it
+                self.post_message(self.Found(asked, (), error.message))
 
         self.run_worker(look, thread=True, group="choices")
 
@@ -280,7 +279,3 @@ class FieldEditor(Widget):
         event.stop()
         self._moved = True
         self.action_commit()
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Text is pasted into the line."""
-        self.query_one(Input).focus()

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from tlimb.errors import InputError, Span
 from tlimb.recipe.clauses import axis_of
-from tlimb.recipe.form import Choice, Field, form, frozen_words, kind_of, layer_choices
+from tlimb.recipe.form import Choice, Field, form, frozen_words, kind_of, layer_choices, subjects
 from tlimb.recipe.offers import spread
 from tlimb.recipe.parse import verb_of
 from tlimb.recipe.patch import apply
@@ -238,15 +238,15 @@ class Inspector(View):
     def _of_target(self, target: Target) -> str:
         """What a target is and how many subjects have it, once its tables are read."""
         workspace = self.tlimb.workspace
-        if target.dataset not in workspace.datasets or not workspace.is_read(target.dataset) or target.part is not None:
+        if target.dataset not in workspace.datasets or not workspace.is_read(target.dataset):
             return ""
         try:
             dataset = workspace.datasets[target.dataset]
             label = dataset.labels.get(target.label or "")
-            counts = dataset.listing().label_counts
+            count = subjects(workspace.recipe, dataset, target.part, label.name if label is not None else None)
         except InputError:
             return ""
-        return f"{kind_of(label, short=True)} · {counts[label.name]} subjects" if label is not None else ""
+        return f"{kind_of(label, short=True)} · {count} subjects" if label is not None else f"{count} subjects"
 
     def _stage(self) -> Stage | None:
         """A stage of the plan that the statement stands for."""
