@@ -54,7 +54,7 @@ BELOW = {"architecture.dropout": 1}
 """What the value of a config path stays below."""
 
 
-def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
+def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> Mapping[str, Parameter] | None:
     """The settable fields of a section, given the class of each section; None where the class is unknown or has no recorded signature.
 
     `section` may be nested: ``scenario.optimizer`` has the arguments of every known optimizer.
@@ -65,9 +65,7 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
         return {parameter.name: parameter for parameter in WEIGHTS}
     head, _, argument = section.partition(".")
     if argument:
-        kind = NESTED.get(argument)
-        known = [component for component in catalogue.components.values() if component.kind == kind]
-        return {parameter.name: parameter for component in known for parameter in component.parameters} if known else None
+        return catalogue.arguments.get(NESTED.get(argument, ""))
     parameters = catalogue.parameters(classes[head]) if head in classes else None
     return None if parameters is None else {parameter.name: parameter for parameter in parameters}
 
