@@ -16,7 +16,8 @@ from tlimb.run.opening import open_recipe
 from tlimb.run.runs import runs
 from tlimb.run.store import Store
 from tlimb_tui.screens.options import RunOptions
-from tlimb_tui.screens.run import RUN, RunView
+from tlimb_tui.screens.run import RunView
+from tlimb_tui.stages import RUN
 from tlimb_tui.widgets.curves import Curve, Curves, Plot, choices, chosen
 
 from .conftest import CARD, Started, screen, until

@@ -82,7 +82,7 @@ def accepted(path: str, declared: str) -> str:
     return f"{declared} | {RESOLVED[path]}" if path in RESOLVED else declared
 
 
-def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> dict[str, Parameter] | None:
+def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> Mapping[str, Parameter] | None:
     """The settable fields of a section, given the class of each section; None where the class is unknown or has no recorded signature.
 
     `section` may be nested: ``scenario.optimizer`` has the arguments of every known optimizer.
@@ -91,9 +91,7 @@ def fields(catalogue: Catalogue, classes: Mapping[str, str], section: str) -> di
         return {parameter.name: parameter for parameter in WITHOUT_CLASS[section]}
     head, _, argument = section.partition(".")
     if argument:
-        kind = NESTED.get(argument)
-        known = [component for component in catalogue.components.values() if component.kind == kind]
-        return {parameter.name: parameter for component in known for parameter in component.parameters} if known else None
+        return catalogue.arguments.get(NESTED.get(argument, ""))
     parameters = catalogue.parameters(classes[head]) if head in classes else None
     return None if parameters is None else {parameter.name: parameter for parameter in parameters}
 

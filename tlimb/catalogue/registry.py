@@ -21,11 +21,16 @@ ENTRY_POINTS = "tlimb.catalogue"
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What component words mean; `signatures` maps a class path to what is recorded of its class, `recorded` to its parameters."""
+    """What component words mean; `signatures` maps a class path to what is recorded of its class, `recorded` to its parameters.
+
+    Attributes:
+        arguments: The parameters of all components of a kind, by name.
+    """
 
     components: Mapping[tuple[str, str], Component]
     signatures: Mapping[str, Mapping[str, Any]]
     recorded: Mapping[str, tuple[Parameter, ...]]
+    arguments: Mapping[str, Mapping[str, Parameter]]
     folder: Path = Path()
     """Where the relative paths of a recipe start."""
 
@@ -110,7 +115,10 @@ def build(entries: Iterable[Component], signatures: Mapping[str, Mapping[str, An
             known = (*recorded.get(entry.auxiliary, ()), *known)
         parameters = entry.parameters if known is None else tuple(p for p in known if p.name not in entry.arguments)
         components[key] = replace(entry, parameters=parameters)
-    return Catalogue(components, signatures, recorded)
+    arguments: dict[str, dict[str, Parameter]] = {}
+    for component in components.values():
+        arguments.setdefault(component.kind, {}).update({parameter.name: parameter for parameter in component.parameters})
+    return Catalogue(components, signatures, recorded, arguments)
 
 
 def _plugins() -> Iterable[Component]:

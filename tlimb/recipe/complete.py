@@ -32,7 +32,9 @@ class Completion:
     choices: tuple[Choice, ...]
 
 
-def complete(recipe: Recipe, offset: int, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> Completion:
+def complete(
+    recipe: Recipe, offset: int, catalogue: Catalogue, datasets: Mapping[str, Dataset], statements: Iterable[Span] | None = None
+) -> Completion:
     """What can be typed at an offset of a recipe's text.
 
     Args:
@@ -40,9 +42,10 @@ def complete(recipe: Recipe, offset: int, catalogue: Catalogue, datasets: Mappin
         offset: where the cursor is.
         catalogue: the catalogue.
         datasets: the data sets.
+        statements: where the statements of the text are, if that is known.
     """
     text = recipe.text
-    start = _statement_start(text, offset)
+    start = _statement_start(text, offset, [reading.span for reading in read(text)] if statements is None else statements)
     head = text[start:offset]
     if _inside(text[text.rfind("\n", 0, offset) + 1 : offset]):
         return Completion(Span(offset, offset), ())
@@ -56,12 +59,11 @@ def complete(recipe: Recipe, offset: int, catalogue: Catalogue, datasets: Mappin
     return Completion(Span(offset - len(typed), offset), tuple(_fitting(found, typed)))
 
 
-def _statement_start(text: str, offset: int) -> int:
+def _statement_start(text: str, offset: int, statements: Iterable[Span]) -> int:
     """Where the statement that is typed at an offset starts: the offset itself where a new one would."""
-    for reading in read(text):
-        between = text[reading.span.end : offset]
-        if reading.span.start < offset and (offset <= reading.span.end or not re.search(r"[^ \t]", between)):
-            return reading.span.start
+    before = [span for span in statements if span.start < offset]
+    if before and (offset <= before[-1].end or not text[before[-1].end : offset].strip(" \t")):
+        return before[-1].start
     return offset
 
 

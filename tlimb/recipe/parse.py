@@ -21,6 +21,8 @@ from tlimb.recipe.tree import ParsedRecipe, Recipe, Statement
 FORMS = ("version", "about", "data", "augment", "split", "set", "sweep", "search", "repeat", "rank", "training")
 """The forms of a statement: the start rules of the grammar."""
 
+_TABLE = frozenset(FORM_OF.items())
+"""Always the same object: the caches below compare it for each statement."""
 _PLAIN = (str, int, bool, str | None, int | None, float | None, int | float)
 """Types of fields that hold no span."""
 _VERB = re.compile(r"[^\W\d]\w*(?:[.\-]\w+)*")
@@ -54,8 +56,8 @@ class Reading:
 
 def read(text: str, verbs: Mapping[str, str] | None = None) -> list[Reading]:
     """As `parse`, statement by statement; what has been read before, at the same place or at another, is not read again."""
+    table = _TABLE if verbs is None else frozenset(verbs.items())
     verbs = FORM_OF if verbs is None else verbs
-    table = frozenset(verbs.items())
     readings = []
     for piece in split(text, verbs):
         if piece.problems:
@@ -150,12 +152,20 @@ def shifted(node: Any, offset: int) -> Any:
     parts = _parts(cast(Hashable, kind))
     if not parts:
         return node
-    return kind(*[shifted(getattr(node, name), offset) if moved else getattr(node, name) for name, moved in parts])
+    values = []
+    for name, holds in parts:
+        value = getattr(node, name)
+        if holds == "span":
+            value = Span(value.start + offset, value.end + offset)
+        elif holds:
+            value = shifted(value, offset)
+        values.append(value)
+    return kind(*values)
 
 
 @cache
-def _parts(kind: Hashable) -> tuple[tuple[str, bool], ...]:
-    """The fields of a node, each with whether it may hold spans; empty for what is no node."""
+def _parts(kind: Hashable) -> tuple[tuple[str, str], ...]:
+    """The fields of a node, each with what it holds: a span, nothing that moves, or what has to be looked at; none of what is no node."""
     if not isinstance(kind, type) or not is_dataclass(kind):
         return ()
-    return tuple((field.name, field.type not in _PLAIN) for field in fields(kind))
+    return tuple((field.name, "span" if field.type is Span else "" if field.type in _PLAIN else "any") for field in fields(kind))

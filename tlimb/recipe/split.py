@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 from tlimb.errors import Diagnostic, Edit, Span
 
@@ -23,7 +24,9 @@ _SCAN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)")
-_WORD = re.compile(r"[^\W\d]\w*(?![\w.\-])(?!\s*[=,)\]])")
+_BOUNDARY = r"(?![\w.\-])(?!\s*[=,)\]])"
+"""What does not follow a word that starts a statement."""
+_WORD = re.compile(rf"[^\W\d]\w*{_BOUNDARY}")
 _CLOSER = {"(": ")", "[": "]"}
 
 
@@ -51,6 +54,25 @@ def split(text: str, verbs: Collection[str]) -> list[Piece]:
     A statement ends at `;` or before a line that starts at the margin. Inside brackets the margin does not matter, except that a
     line which starts with a verb ends the statement all the same: an unclosed bracket must not swallow the rest of the file.
     """
+    words = frozenset(verbs)
+    starts = [0, *(match.start() for match in _first_words(words).finditer(text, 1))]
+    pieces: list[Piece] = []
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        for piece in _cut(text[start:end], words):
+            pieces.append(_moved(piece, start) if start else piece)
+    return pieces
+
+
+@cache
+def _first_words(verbs: frozenset[str]) -> re.Pattern[str]:
+    """Where a line starts with a verb: whatever stands above, a statement starts there."""
+    words = "|".join(sorted(re.escape(verb) for verb in verbs if verb.isidentifier()))
+    return re.compile(rf"^(?=(?:{words}){_BOUNDARY})", re.MULTILINE)
+
+
+@lru_cache(maxsize=2048)
+def _cut(text: str, verbs: frozenset[str]) -> tuple[Piece, ...]:
+    """As `split`, of a part of a recipe that starts with its first verb or where another part ends."""
     pieces: list[Piece] = []
     problems: list[Diagnostic] = []
     brackets: list[int] = []
@@ -92,7 +114,20 @@ def split(text: str, verbs: Collection[str]) -> list[Piece]:
                 problems.extend(_bad_escapes(text, start, end))
         margin = False
     finish()
-    return pieces
+    return tuple(pieces)
+
+
+def _moved(piece: Piece, offset: int) -> Piece:
+    """A piece further on in the text."""
+    problems = tuple(
+        replace(
+            problem,
+            span=Span(problem.span.start + offset, problem.span.end + offset),
+            fix=tuple(Edit(Span(edit.span.start + offset, edit.span.end + offset), edit.new) for edit in problem.fix),
+        )
+        for problem in piece.problems
+    )
+    return Piece(Span(piece.span.start + offset, piece.span.end + offset), problems)
 
 
 def _starts_statement(text: str, start: int, verbs: Collection[str]) -> bool:

@@ -285,7 +285,10 @@ class Training:
 
     def clause(self, word: str) -> Clause | None:
         """The clause of that word, or None."""
-        return next((clause for clause in self.clauses if clause.word == word), None)
+        for clause in self.clauses:  # a loop: this is asked some thousand times while a key is pressed
+            if clause.word == word:
+                return clause
+        return None
 
 
 Statement: TypeAlias = Version | About | Data | Augment | Split | Set | Sweep | Search | Repeat | Rank | Training
@@ -313,10 +316,10 @@ def stage_names(recipe: Recipe) -> list[str | None]:
 
     An unnamed stage is named by its verb; the second unnamed one gets a 2, and so on. Names given by `as` are left out of the count.
     """
-    taken = {name for statement in recipe.statements if (name := _given_name(statement))}
+    given = [_given_name(statement) for statement in recipe.statements]
+    taken = {name for name in given if name}
     names: list[str | None] = []
-    for statement in recipe.statements:
-        name = _given_name(statement)
+    for statement, name in zip(recipe.statements, given, strict=True):
         if name is None and isinstance(statement, Training):
             name, number = statement.verb, 1
             while name in taken:
@@ -332,7 +335,10 @@ def stage_parents(recipe: Recipe) -> list[int | None]:
 
     Without `from`, a statement that names no architecture continues the nearest one above that trains (an `evaluate` trains nothing).
     """
-    names = stage_names(recipe)
+    places: dict[str, int] = {}
+    for index, name in enumerate(stage_names(recipe)):
+        if name is not None:
+            places.setdefault(name, index)
     parents: list[int | None] = []
     nearest: int | None = None
     for index, statement in enumerate(recipe.statements):
@@ -340,7 +346,7 @@ def stage_parents(recipe: Recipe) -> list[int | None]:
         if isinstance(statement, Training):
             source = statement.clause("from")
             if source is not None:
-                parent = names.index(source.payload.value) if isinstance(source.payload, Name) and source.payload.value in names else None
+                parent = places.get(source.payload.value) if isinstance(source.payload, Name) else None
             elif statement.architecture is None:
                 parent = nearest
             verb = VERBS.get(statement.verb)

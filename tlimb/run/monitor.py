@@ -3,8 +3,6 @@
 A `Monitor` is asked again and again and reads only what has grown. Whoever has started a run, and wherever, is shown alike.
 """
 
-import json
-import math
 import os
 import re
 import time
@@ -12,26 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-
-import yaml
+from typing import Literal, TypeAlias
 
 from tlimb.drawing.marks import Mark
 from tlimb.drawing.marks import fold as folded
 from tlimb.drawing.picture import members
-from tlimb.errors import InputError
-from tlimb.files import read_json
 from tlimb.results.variants import distinctions
 from tlimb.run.nextflow_log import NextflowLog, Task
 from tlimb.run.progress import headline
 from tlimb.run.runs import Run, Runs
+from tlimb.run.stage_files import NO_WORK, Finished, Work, monitored, read_finished
 from tlimb.run.store import Store, is_locked
-from tlimb.run.tail import Tail
 from tlimb.stages.graph import Stage, StageGraph
 
 StageStateName: TypeAlias = Literal["idle", "queued", "running", "done", "cached", "failed"]
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +164,8 @@ class Monitor:
         self.plan = plan
         self._runs = Runs(store)
         self._nextflow = NextflowLog(store)
-        self._finished: dict[str, tuple[tuple[int, int], _Finished | None]] = {}
-        self._work: dict[Path, _Work] = {}
+        self._finished: dict[str, tuple[tuple[int, int], Finished | None]] = {}
+        self._work: dict[Path, Work] = {}
         self._known: dict[str, _Known] = {}
         self._last = EMPTY
         self.follow(plan)
@@ -182,7 +175,9 @@ class Monitor:
         self.plan = plan
         apart = distinctions(plan) if plan else {}
         self._known = {
-            stage.digest: _Known(stage.name, stage.kind, stage.parents, _epochs(stage), _monitor(stage.config), apart.get(stage.digest, ""))
+            stage.digest: _Known(
+                stage.name, stage.kind, stage.parents, _epochs(stage), monitored(stage.config), apart.get(stage.digest, "")
+            )
             for stage in (plan.stages if plan else ())
         }
 
@@ -243,7 +238,7 @@ class Monitor:
                 stopped_early=done.stopped_early,
             )
         folder = look.work.get(digest)
-        work = self._look_at(folder) if folder else _NO_WORK
+        work = self._look_at(folder) if folder else NO_WORK
         named = StageState(
             digest,
             known.name or work.name,
@@ -278,18 +273,18 @@ class Monitor:
         names = dict.fromkeys(before[parent].name for parent in known.parents if parent in before and not before[parent].finished)
         return f"waits for {', '.join(names)}" if names else ""
 
-    def _done(self, digest: str, look: "_Look") -> "_Finished | None":
+    def _done(self, digest: str, look: "_Look") -> Finished | None:
         stamp = look.there.get(digest)
         if stamp is None:
             return None
         known = self._finished.get(digest)
         if known is None or known[0] != stamp:
-            known = self._finished[digest] = stamp, _read_finished(self.store, digest)
+            known = self._finished[digest] = stamp, read_finished(self.store, digest)
         return known[1]
 
-    def _look_at(self, folder: Path) -> "_Work":
+    def _look_at(self, folder: Path) -> Work:
         if folder not in self._work:
-            self._work[folder] = _Work(folder)
+            self._work[folder] = Work(folder)
         self._work[folder].look()
         return self._work[folder]
 
@@ -333,138 +328,7 @@ class _Look:
         return 1 << 62, int(self.latest[digest].started) if digest in self.latest else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """What the files of a finished stage say."""
-
-    name: str
-    kind: str
-    at: float
-    epochs: int
-    metrics: Mapping[str, float | None]
-    monitor: str
-    seconds: float | None
-    stopped_early: int | None
-
-
-def _read_finished(store: Store, digest: str) -> _Finished | None:
-    if not store.is_done(digest):
-        return None
-    folder = store.folder(digest)
-    try:
-        document = store.results(digest)
-        at = (folder / "results.json").stat().st_mtime
-    except (InputError, OSError):
-        return None
-    return _Finished(
-        name=str(document.get("name", "")),
-        kind=str(document.get("kind", "")),
-        at=at,
-        epochs=int(document.get("epochs") or 0),
-        metrics=document.get("metrics") or {},
-        monitor=str(document.get("monitor") or ""),
-        seconds=_number(read_json(folder / "environment.json").get("seconds")),
-        stopped_early=document.get("stopped_early"),
-    )
-
-
-class _Work:
-    """An unfinished stage: what its events say."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-        self.name = self.kind = self.monitor = ""
-        self.epoch = self.epochs = 0
-        self.metrics: Mapping[str, float | None] = {}
-        self.began = 0.0
-        self.last = 0.0
-        self.first = 0
-        self.event = ""
-        self.message = ""
-        self.failed_at = -math.inf
-        self._tail = Tail(folder / "events.jsonl") if folder else None
-        self._mark: tuple[int, dict[str, Any]] = (0, {})
-
-    def look(self) -> None:
-        assert self._tail is not None
-        assert self.folder is not None
-        for line in self._tail.news():
-            try:
-                event = json.loads(line)
-                self._take(event)
-            except (ValueError, TypeError, AttributeError):
-                continue
-        if not self.name:
-            self._introduce(self.folder / "stage.yaml")
-        self._read_mark(self.folder / "failed.json")
-
-    def _take(self, event: Mapping[str, Any]) -> None:
-        self.event = str(event.get("event", ""))
-        at = float(event.get("time") or time.time())
-        if self.event == "started":
-            self.began = self.last = at
-            self.first = -1
-        elif self.event == "epoch":
-            self.began = self.began or at
-            epoch = int(event["epoch"])
-            if self.first < 0:
-                # Of an interrupted stage that goes on, the epochs before were not this attempt's.
-                self.first = epoch - 1 if epoch <= self.epoch + 1 else self.epoch
-            self.epoch, self.epochs, self.metrics, self.last = epoch, int(event["epochs"]), event.get("metrics") or {}, at
-        elif self.event == "failed":
-            self.last = self.failed_at = at
-            self.message = str(event.get("message") or "it failed without a message")
-
-    def _introduce(self, config: Path) -> None:
-        try:
-            document = yaml.load(config.read_bytes(), _LOADER)
-            self.name, self.kind, self.monitor = str(document["name"]), str(document["kind"]), _monitor(document)
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
-            return
-
-    def _read_mark(self, file: Path) -> None:
-        """What the engine left word of: `failed.json`."""
-        try:
-            stamp = file.stat().st_mtime_ns
-        except OSError:
-            self._mark = (0, {})
-            return
-        if stamp != self._mark[0]:
-            self._mark = stamp, read_json(file)
-
-    @property
-    def at_work(self) -> bool:
-        """Whether its last word was not its end."""
-        return self.event in ("started", "epoch")
-
-    @property
-    def took(self) -> float | None:
-        """Seconds of the last attempt, if it has ended."""
-        return self.last - self.began if self.began else None
-
-    def elapsed(self, now: float) -> float | None:
-        """Seconds of the present attempt."""
-        return max(0.0, now - self.began) if self.began else None
-
-    def remaining(self, now: float) -> float | None:
-        """Seconds it will go on for, if the next epochs take as long as those before."""
-        made = self.epoch - max(0, self.first)
-        if made <= 0 or not self.epochs or self.last <= self.began:
-            return None
-        return max(0.0, (self.last - self.began) / made * (self.epochs - self.epoch) - (now - self.last))
-
-    def failure(self) -> tuple[float, str]:
-        """When it failed, and why; empty if it did not."""
-        stamp, document = self._mark
-        if document.get("message"):
-            return stamp / 1e9, str(document["message"])
-        return (self.failed_at, self.message) if self.event == "failed" else (0.0, "")
-
-
-_NO_WORK = _Work(None)
-
-
-def _failure(work: _Work, task: Task | None, *, since: float | None) -> str:
+def _failure(work: Work, task: Task | None, *, since: float | None) -> str:
     """Why a stage has failed; empty if it has not, or if the run that is at work will try it again."""
     if task and task.status == "failed":
         return work.failure()[1] or task.why()
@@ -484,10 +348,6 @@ def _epochs(stage: Stage) -> int:
     return int(stage.config.get("trainer", {}).get("init_args", {}).get("max_epochs") or 0)
 
 
-def _monitor(config: Mapping[str, Any]) -> str:
-    return str(((config.get("scenario") or {}).get("init_args") or {}).get("monitor") or "")
-
-
 def _folders(root: Path) -> dict[str, tuple[int, int]]:
     """Folders by name, with what changes when a file in them comes or goes."""
     found = {}
@@ -500,7 +360,3 @@ def _folders(root: Path) -> dict[str, tuple[int, int]]:
     except OSError:
         pass
     return found
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None

@@ -1,5 +1,6 @@
 """`TlimbApp`: the tabs, and what their panes share: the workspace, the selected statement, the states of stages."""
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -23,8 +24,10 @@ from tlimb_tui.keymap import Keymap
 from tlimb_tui.palette import ActionCommands
 from tlimb_tui.recent import remember
 from tlimb_tui.screens.ask import Ask, AskName
+from tlimb_tui.screens.configs import ConfigsView
+from tlimb_tui.screens.data import DataView
 from tlimb_tui.screens.edit import EditView
-from tlimb_tui.screens.parts import VIEWS
+from tlimb_tui.screens.results import ResultsView
 from tlimb_tui.screens.run import RunView
 from tlimb_tui.themes import DARK, LIGHT, THEMES
 from tlimb_tui.views import View
@@ -81,8 +84,10 @@ class TlimbApp(App[int]):
         yield Bar(id="bar")
         with ContentSwitcher(initial="edit"):
             yield EditView(id="edit")
-            for tab, view in VIEWS.items():
-                yield view(id=tab)
+            yield RunView(id="run")
+            yield ResultsView(id="results")
+            yield DataView(id="data")
+            yield ConfigsView(id="configs")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -92,6 +97,7 @@ class TlimbApp(App[int]):
         for problem in self.user_keys.problems:
             self.say(problem, severity="warning")
         self.edit_view.show_pane("graph")
+        self.call_after_refresh(gc.freeze)  # what is there stays: looking through it again would take as long as ten keys
         if self._browse is not None:
             self.action_open()
 

@@ -1,14 +1,21 @@
 """Stages by step, as lists show them: a sweep is one line that opens. Headless."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from time import time
 
-from tlimb.drawing.marks import Mark, fold
+from tlimb.drawing.bars import bar
+from tlimb.drawing.marks import Mark, State, fold
 from tlimb.drawing.picture import members, step_ids
 from tlimb.recipe.tree import Recipe
 from tlimb.run.monitor import Snapshot, StageState, detail
-from tlimb.run.progress import headline
+from tlimb.run.progress import SHORT, headline
+from tlimb.run.runs import Run
+from tlimb.run.status import clock, row
 from tlimb.stages.graph import StageGraph
+
+RUN = "run:"
+"""The row of the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,53 @@ def spread(stages: Iterable[StageState], metric: str) -> str:
     ((name, found),) = values.items()
     low, high = f"{min(found):.4g}", f"{max(found):.4g}"
     return f"{name} {low}" if low == high else f"{name} {low} to {high}"
+
+
+def telling(stages: Iterable[StageState]) -> StageState | None:
+    """The stage of a step that most needs to be seen."""
+    order = ("running", "failed", "done", "cached", "queued", "idle")
+    return min(stages, key=lambda stage: order.index(stage.state), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the list: a node, a digest or `RUN`, its state, and its cells: stage, progress, metric, time, note."""
+
+    key: str
+    state: State
+    cells: tuple[str, str, str, str, str]
+
+
+def run_row(run: Run) -> list[Line]:
+    """The latest run itself, whose log tells of what went wrong before any stage began."""
+    state: State = "running" if run.state == "running" else "done" if run.state == "ended" and run.status in (0, 130, None) else "failed"
+    spent = (run.ended or time()) - run.started if run.state != "lost" else None
+    return [Line(RUN, state, ("the run itself", "", "", clock(spent) if spent is not None else "", ""))]
+
+
+def stage_rows(listed: Iterable[Group], snapshot: Snapshot | None, opened: Collection[str], *, ascii_only: bool = False) -> list[Line]:
+    """The steps, and the stages of those that are open."""
+    metric = snapshot.metric if snapshot else ""
+    rows = []
+    for group in listed:
+        stages = list(states(group.digests, snapshot))
+        if len(stages) == 1:
+            rows.append(_line(group.id, group.title, stages[0], metric, ascii_only=ascii_only))
+            continue
+        arrow = ("v" if group.id in opened else ">") if ascii_only else ("▾" if group.id in opened else "▸")
+        found = mark(group, snapshot)
+        title = f"{arrow} {group.title} {'x' if ascii_only else '×'}{len(stages)}"
+        rows.append(Line(group.id, found.state, (title, found.detail, spread(stages, metric), "", "")))
+        if group.id in opened:
+            rows += [_line(s.digest, f"    {s.apart or s.digest[:SHORT]}", s, metric, ascii_only=ascii_only) for s in stages]
+    return rows
+
+
+def _line(key: str, title: str, stage: StageState, metric: str, *, ascii_only: bool) -> Line:
+    words = row(stage, metric)
+    at_work = stage.state == "running" and stage.epoch
+    progress = f"{bar(stage.epoch / stage.epochs, 8, ascii_only=ascii_only)} {stage.epoch}/{stage.epochs}" if at_work else words.progress
+    return Line(key, stage.state, (title, progress, words.metric, words.time, words.note))
 
 
 def states(digests: Iterable[str], snapshot: Snapshot | None) -> Iterable[StageState]:

@@ -6,6 +6,7 @@ statements of `recipe` whose line is being typed, so that their node is an earli
 
 import os
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -183,15 +184,17 @@ class Workspace:
         self.reading = self._unread() if self.lazy else ()
         if not self.reading:
             self._meaning = check(self.recipe, self.catalogue, self.datasets)
-        torn = [piece.span for piece, kept in zip(self.pieces, self._nodes(), strict=True) if kept is None or kept in self.broken]
-        lost = not self.pieces or any(piece.node is None for piece in self.pieces)
-        meaning = [
-            problem
-            for problem in self._meaning
-            if not any(span.start <= problem.span.start < span.end for span in torn)  # a line that cannot be read says that already
-            and not (lost and problem.code in ("no-stage", "no-parent", "unknown-stage"))
-            and problem.span.end <= len(self.text)
-        ]
+        meaning = self._meaning
+        if meaning:
+            torn = [piece.span for piece, kept in zip(self.pieces, self._nodes(), strict=True) if kept is None or kept in self.broken]
+            lost = not self.pieces or any(piece.node is None for piece in self.pieces)
+            meaning = [
+                problem
+                for problem in meaning
+                if not any(span.start <= problem.span.start < span.end for span in torn)  # a line that cannot be read says that already
+                and not (lost and problem.code in ("no-stage", "no-parent", "unknown-stage"))
+                and problem.span.end <= len(self.text)
+            ]
         found = [*self.parsed.diagnostics, *meaning, *uneven_lines(self.text)]
         self.diagnostics = tuple(sorted(found, key=lambda problem: problem.span))
 
@@ -210,12 +213,8 @@ class Workspace:
 
     def statement_at(self, offset: int) -> int | None:
         """The number of the statement at an offset, or of the one before it on the same line."""
-        found = None
-        for number, node in enumerate(self.recipe.statements):
-            if node.span.start > offset:
-                break
-            found = number
-        if found is None or "\n" in self.text[self.recipe.statements[found].span.end : offset]:
+        found = bisect_right(self.recipe.statements, offset, key=lambda node: node.span.start) - 1
+        if found < 0 or "\n" in self.text[self.recipe.statements[found].span.end : offset]:
             return None
         return found
 
@@ -229,6 +228,8 @@ class Workspace:
     # ------------------------------------------------------------------ data sets
     def _unread(self) -> tuple[str, ...]:
         """The data sets that the recipe names and that were not read yet."""
+        if self._read.issuperset(self.datasets):
+            return ()
         named = dict.fromkeys(name for node in self.recipe.statements for name in _datasets_of(node))
         return tuple(name for name in named if name in self.datasets and name not in self._read)
 

@@ -19,13 +19,13 @@ from tlimb.drawing.cells import plain
 from tlimb.errors import InputError, TlimbError
 from tlimb.recipe.settings import targets
 from tlimb.recipe.tree import Training
-from tlimb.run.data import findings, inspect, look_lines
-from tlimb.run.subjects import Subject, roles, roles_text, subject_table, subjects
+from tlimb.run.data import inspect
+from tlimb.run.subjects import Subject, roles, subject_table, subjects
 from tlimb.stages.graph import StageGraph
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.screens.addfolder import AddFolder
 from tlimb_tui.views import View
-from tlimb_tui.widgets.histogram import distributions
+from tlimb_tui.widgets.overview import findings_text, overview_text
 from tlimb_tui.widgets.slices import Slices
 
 WIDE = 110
@@ -33,8 +33,6 @@ PAGES = ("overview", "people", "scan", "findings")
 TITLES = {"overview": "overview", "people": "participants", "scan": "scan", "findings": "findings"}
 MOST = 2000
 """Participants in the table; of more, the first."""
-LISTED = 100
-"""Findings of one kind that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +253,9 @@ class DataView(View):
         name, known = self.current, self.known.get(self.current or "")
         overview = self.query_one("#data-overview Static", Static)
         if isinstance(known, Known):
-            overview.update(self._overview(known))
+            width = max(24, self.query_one("#data-overview").size.width - 4)
+            colour = self.app.theme_variables.get("primary", "")
+            overview.update(overview_text(known.described, known.roles, width, colour, ascii_only=self.tlimb.ascii_only))
             self._fill(known)
         else:
             self.people.clear(columns=True)
@@ -265,31 +265,6 @@ class DataView(View):
             else:
                 overview.update("reading its tables …" if name else "there is no data set: a adds a folder")
         self._show_findings()
-
-    def _overview(self, known: Known) -> Text:
-        told, width = known.described, max(24, self.query_one("#data-overview").size.width - 4)
-        said = Text()
-        said.append(f"{told['name']}", style="bold")
-        said.append(f" ({told['format']}): {told['participants']} participants, {told['with_image']} with images, {told['scans']} scans\n")
-        if told["channels"] > 1:
-            said.append(f"{told['channels']} images per scan\n")
-        if told["groups"] != told["with_image"]:
-            said.append(f"{told['groups']} families: their members share a role\n")
-        if told["sites"]:
-            said.append("sites: " + ", ".join(f"{site} {count}" for site, count in told["sites"].items()) + "\n")
-        used = roles_text(known.roles)
-        said.append(f"in this recipe: {used}\n" if used else "not used in this recipe\n", style="" if used else "dim")
-        problems = findings(told, None)
-        for kind, lines in problems.items():
-            said.append(f"! {kind.replace('-', ' ')}: {len(lines)}\n", style="yellow")
-        if not told["labels"]:
-            said.append("no labels: there is nothing to learn from it but images\n", style="dim")
-        colour = self.app.theme_variables.get("primary", "")
-        said.append_text(distributions(told["labels"], width, colour, ascii_only=self.tlimb.ascii_only))
-        said.append(f"{told['root']}\n", style="dim")
-        if told["source"]:
-            said.append(f"described in {told['source']}", style="dim")
-        return Text(self._plain(said.plain)) if self.tlimb.ascii_only else said
 
     def _fill(self, known: Known) -> None:
         table = self.people
@@ -336,26 +311,10 @@ class DataView(View):
         known, found = self.known.get(name), self.found.get(name)
         if name in self._checks:
             said.update(f"opening every image of {name} …\nthis takes a while for many; c stops it")
-            return
-        if isinstance(found, TlimbError):
+        elif isinstance(found, TlimbError):
             said.update(self._plain(f"{found.message}\n{found.hint}"))
-            return
-        if not isinstance(known, Known):
-            said.update("")
-            return
-        lines = [Text(line) for line in look_lines(found or [])]
-        kinds = findings(known.described, found)
-        for kind, messages in kinds.items():
-            lines.append(Text(f"! {kind.replace('-', ' ')}: {len(messages)}", style="yellow"))
-            lines += [Text(f"  {message}") for message in messages[:LISTED]]
-            if len(messages) > LISTED:
-                lines.append(Text(f"  … and {len(messages) - LISTED} more: tlimb data check {name} --json"))
-        if not kinds:
-            lines.append(Text("no problems" + ("" if found is not None else " in its tables and names")))
-        if found is None:
-            lines.append(Text("\nc opens every image and looks for damaged, constant and copied ones", style="dim"))
-        text = Text("\n").join(lines)
-        said.update(Text(self._plain(text.plain)) if self.tlimb.ascii_only else text)
+        else:
+            said.update(findings_text(known.described, found, ascii_only=self.tlimb.ascii_only) if isinstance(known, Known) else "")
 
     def action_check(self) -> None:
         """Check the data set, or stop the check."""

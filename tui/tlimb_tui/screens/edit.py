@@ -1,26 +1,25 @@
 """The first tab: graph, text, inspector and problems of the recipe."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.widget import Widget
-from textual.widgets import Static
 
 from tlimb.drawing.marks import Mark
 from tlimb.drawing.picture import picture, step_ids
 from tlimb.recipe.render import position
-from tlimb.run.monitor import fold
+from tlimb.run.monitor import Snapshot, fold
+from tlimb.stages.graph import StageGraph
 from tlimb_tui.actions import bindings
 from tlimb_tui.editing import Editing
 from tlimb_tui.widgets.completion import CompletionList
 from tlimb_tui.widgets.editor import RecipeEditor
 from tlimb_tui.widgets.find import FindBar
 from tlimb_tui.widgets.graph import GraphView
+from tlimb_tui.widgets.inspector import Inspector
 from tlimb_tui.widgets.problems import ProblemList
 from tlimb_tui.widgets.statusline import StatusLine
 
@@ -29,14 +28,6 @@ NARROW = 100
 SHORT = 16
 """Rows below which one pane has the screen."""
 PANES = ("graph", "editor", "inspector")
-
-
-def _part(module: str, name: str) -> type[Widget]:
-    try:
-        found: type[Widget] = getattr(import_module(f"tlimb_tui.widgets.{module}"), name)
-    except (ImportError, AttributeError):
-        return Static
-    return found
 
 
 class EditView(Editing):
@@ -48,12 +39,13 @@ class EditView(Editing):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.pane = "graph"
+        self._folded: tuple[StageGraph | None, Snapshot | None, Mapping[str, Mark]] | None = None
 
     def compose(self) -> ComposeResult:
         yield GraphView(id="graph", classes="pane")
         with Container(id="lower"):
             yield RecipeEditor(self.tlimb.workspace.text, id="editor").add_class("pane")
-            yield _part("inspector", "Inspector")(id="inspector", classes="pane")
+            yield Inspector(id="inspector", classes="pane")
         yield ProblemList(id="problems")
         yield FindBar(id="find")
         yield StatusLine(id="status")
@@ -146,8 +138,10 @@ class EditView(Editing):
     def marks(self, ids: list[str | None]) -> Mapping[str, Mark]:
         """States of the plan's stages, and problems of the statements that they stand for."""
         workspace = self.tlimb.workspace
-        states = self.tlimb.states
-        found = dict(fold(workspace.plan, states)) if workspace.plan is not None and states is not None else {}
+        plan, states = workspace.plan, self.tlimb.states
+        if self._folded is None or self._folded[0] is not plan or self._folded[1] is not states:
+            self._folded = plan, states, fold(plan, states) if plan is not None and states is not None else {}
+        found = dict(self._folded[2])
         for problem in workspace.problems:
             number = workspace.statement_at(problem.span.start)
             if problem.severity == "error" and number is not None and (name := ids[number]) is not None:
@@ -188,6 +182,7 @@ class EditView(Editing):
         problems = self.query_one(ProblemList)
         problems.display = not problems.display
         if problems.display:
+            problems.fill()
             problems.focus()
         else:
             self.show_pane(self.pane)

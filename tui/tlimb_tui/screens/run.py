@@ -14,24 +14,23 @@ from textual.widgets import DataTable, Static
 
 from tlimb.drawing.bars import bar
 from tlimb.drawing.cells import plain
-from tlimb.drawing.marks import SIGNS, Mark
+from tlimb.drawing.marks import SIGNS, State
 from tlimb.errors import TlimbError
 from tlimb.results.read import read_history
 from tlimb.run.background import Options, start, stop
 from tlimb.run.monitor import Snapshot, StageState
 from tlimb.run.nextflow import find_nextflow
 from tlimb.run.runs import Run
-from tlimb.run.status import clock, headings, row, run_line
+from tlimb.run.status import headings, run_line
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.screens.options import RunOptions
-from tlimb_tui.stages import Group, groups, mark, node_of, number_of, spread, states
+from tlimb_tui.stages import RUN, Group, groups, node_of, number_of, run_row, stage_rows, states, telling
 from tlimb_tui.views import View
 from tlimb_tui.widgets.curves import Curves, choices, chosen
 from tlimb_tui.widgets.logtail import LogTail
 
 WIDE = 100
 """Columns from which on list and details stand beside each other."""
-RUN = "run:"
 COLUMNS = ("state", "stage", "progress", "metric", "time", "note")
 
 
@@ -167,43 +166,13 @@ class RunView(View):
             table.scroll_to(y=top, animate=False, immediate=True)
 
     def _rows(self) -> list[tuple[str, list[Text]]]:
-        rows: list[tuple[str, list[Text]]] = []
-        metric = self.snapshot.metric if self.snapshot else ""
         last = self.snapshot.last if self.snapshot else None
-        if last is not None and last.log is not None:
-            shown = {"running": "running", "ended": "done", "lost": "failed"}[last.state]
-            state = "failed" if last.state == "ended" and last.status not in (0, 130, None) else shown
-            sign = self._sign(Mark(state))  # type: ignore[arg-type]
-            rows.append((RUN, [sign, Text("the run itself"), Text(), Text(), Text(clock((last.ended or _now()) - last.started)), Text()]))
-        for group in self._groups:
-            opened = group.id in self.open
-            if len(group.digests) == 1:
-                (stage,) = states(group.digests, self.snapshot)
-                rows.append((group.id, self._cells_of(stage, group.title, metric)))
-                continue
-            found = mark(group, self.snapshot)
-            arrow = ("v" if opened else ">") if self.tlimb.ascii_only else ("▾" if opened else "▸")
-            title = Text(f"{arrow} {group.title} {'x' if self.tlimb.ascii_only else '×'}{len(group.digests)}")
-            stages = list(states(group.digests, self.snapshot))
-            rows.append(
-                (group.id, [self._sign(found), title, Text(self._plain(found.detail)), Text(spread(stages, metric)), Text(), Text()])
-            )
-            if opened:
-                for stage in stages:
-                    label = stage.apart or stage.digest[:8]
-                    rows.append((stage.digest, self._cells_of(stage, f"    {label}", metric)))
-        return rows
+        rows = run_row(last) if last is not None and last.log is not None else []
+        rows += stage_rows(self._groups, self.snapshot, self.open, ascii_only=self.tlimb.ascii_only)
+        return [(row.key, [self._sign(row.state), *(Text(self._plain(cell)) for cell in row.cells)]) for row in rows]
 
-    def _cells_of(self, stage: StageState, title: str, metric: str) -> list[Text]:
-        words = row(stage, metric)
-        progress = words.progress
-        if stage.state == "running" and stage.epoch:
-            progress = f"{bar(stage.epoch / stage.epochs, 8, ascii_only=self.tlimb.ascii_only)} {stage.epoch}/{stage.epochs}"
-        cells = (title, progress, words.metric, words.time, words.note)
-        return [self._sign(Mark(stage.state)), *(Text(self._plain(cell)) for cell in cells)]
-
-    def _sign(self, found: Mark) -> Text:
-        sign = SIGNS[found.state]
+    def _sign(self, state: State) -> Text:
+        sign = SIGNS[state]
         return Text(f"{sign.ascii if self.tlimb.ascii_only else sign.glyph} {sign.word}", style=sign.colour)
 
     def _plain(self, text: str) -> str:
@@ -266,8 +235,7 @@ class RunView(View):
             return None
         if self.current in group.digests and self.current != group.id:
             return next(iter(states([self.current], self.snapshot)))
-        telling = {"running": 0, "failed": 1, "done": 2, "cached": 3, "queued": 4, "idle": 5}
-        return min(states(group.digests, self.snapshot), key=lambda stage: telling[stage.state], default=None)
+        return telling(states(group.digests, self.snapshot))
 
     def _detail(self) -> None:
         pane, stage = self.query_one("#run-detail"), self.stage
@@ -449,9 +417,3 @@ class RunView(View):
                 self.app.call_from_thread(self.tlimb.say, said)
 
         self.run_worker(whole, thread=True, group="processes", exit_on_error=False)
-
-
-def _now() -> float:
-    from time import time
-
-    return time()

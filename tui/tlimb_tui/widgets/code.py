@@ -75,7 +75,7 @@ class Code(TextArea, View, inherit_bindings=False):
                 self.move_cursor((min(place[0], self.document.line_count - 1), 0))
                 self.scroll_to(scrolled.x, scrolled.y, animate=False)
         self.mark(marked)
-        if changed and not keep and marked and min(marked) > self.size.height - 4:
+        if changed and not keep and marked and min(marked) >= max(self.size.height, 12):
             self.move_cursor((min(marked), 0), center=True)
 
     def mark(self, lines: Collection[int]) -> None:

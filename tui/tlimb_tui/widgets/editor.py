@@ -20,7 +20,7 @@ from textual.widgets import TextArea
 
 from tlimb.catalogue.verbs import CLAUSES, VERBS
 from tlimb.errors import Diagnostic, Edit, Span
-from tlimb.recipe.complete import complete
+from tlimb.recipe.complete import Completion, complete
 from tlimb.recipe.patch import apply
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.document import RecipeDocument
@@ -110,6 +110,8 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
         start, end = self.exact.get_location_from_index(first), self.exact.get_location_from_index(last)
         first, last = self.exact.get_index_from_location(start), self._after(end, last)
         after, _ = apply(self.text, edits)
+        if after == self.text:
+            return
         new = after[first : len(after) - (len(self.text) - last)]
         self.history.checkpoint()
         self.edit(TextEdit(new, start, self.exact.get_location_from_index(last), maintain_selection_offset=True))
@@ -240,16 +242,21 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
     def _offer(self, *, asked: bool = False) -> None:
         """Show what fits at the cursor, where it helps or is asked for."""
         offset = self._offered_at = self.offset_of_cursor
-        found = complete(self.workspace.recipe, offset, self.workspace.catalogue, self.workspace.datasets)
+        found = self._fitting(offset)
         typed = self.text[found.span.start : offset]
         helps = asked or bool(typed) or _OPENS.search(self.text[:offset]) is not None
         exact = [choice.word for choice in found.choices] == [typed]
         x, y = self.cursor_screen_offset
         self.completions.offer(found.choices if helps and not exact else (), Offset(x - len(typed) - 1, y + 1))
 
+    def _fitting(self, offset: int) -> Completion:
+        workspace = self.workspace
+        spans = [piece.span for piece in workspace.pieces]
+        return complete(workspace.recipe, offset, workspace.catalogue, workspace.datasets, spans)
+
     def _complete(self, word: str) -> None:
         """Take a choice."""
-        found = complete(self.workspace.recipe, self.offset_of_cursor, self.workspace.catalogue, self.workspace.datasets)
+        found = self._fitting(self.offset_of_cursor)
         self._typed = word.endswith(("=", "."))
         self.history.checkpoint()
         self._replace_via_keyboard(word, self.exact.get_location_from_index(found.span.start), self.cursor_location)

@@ -33,7 +33,9 @@ class ProblemList(OptionList, View):
         self.fill()
 
     def fill(self) -> None:
-        """Show what is wrong now."""
+        """Show what is wrong now, if anybody is looking."""
+        if not self.display:
+            return
         kept = self.highlighted
         self.clear_options()
         self.add_options(
@@ -41,8 +43,8 @@ class ProblemList(OptionList, View):
         )
         if not self.option_count:
             self.add_option(Option("no problems", disabled=True))
-        elif kept is not None:
-            self.highlighted = min(kept, self.option_count - 1)
+        else:
+            self.highlighted = min(kept or 0, self.option_count - 1)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Go there."""
