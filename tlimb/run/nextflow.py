@@ -278,6 +278,8 @@ class _Follower:
             if event["event"] == "epoch":
                 metrics = event.get("metrics") or {}
                 self.observer(Event("epoch", digest=digest, epoch=event["epoch"], epochs=event["epochs"], metrics=metrics))
+            elif event["event"] == "warning":
+                self.observer(Event("warning", digest=digest, message=event["message"]))
 
     def _events(self, digest: str) -> Path:
         return self.store.partial(digest) / "events.jsonl"
