@@ -1,6 +1,7 @@
 """The built-in data set: deterministic brains, the right way up, in which sex and age can be seen but not read off."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from tlimb.components.data import CropCenterDataModule
 from tlimb.components.data.demo import SPACING_MM, draw
 from tlimb.components.data.inspect import inspect
 from tlimb.components.data.preparation import prepare
+from tlimb.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +106,22 @@ def test_inspection_finds_looks_copies_and_damage(tmp_path: Path, monkeypatch: p
         ("bad-image", "0003"),
         ("bad-image", "0004"),
     ]
+
+
+def test_damaged_images_of_the_cache_are_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLIMB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "datasets.yaml").write_text("demo: {format: demo, participants: 4}\n")
+    dataset = find_datasets(tmp_path)["demo"]
+    out = tmp_path / "out"
+    out.mkdir()
+    prepare(dataset, out, module_class=CropCenterDataModule, arguments={})
+    before = (out / "images.npy").read_bytes()
+    first, second = (scan.images[0] for scan in dataset.listing().scans[:2])
+    first.write_bytes(first.read_bytes()[:3000])
+    second.unlink()
+    with pytest.raises(InputError, match="2 images or labels cannot be used") as error:
+        prepare(dataset, out, module_class=CropCenterDataModule, arguments={})
+    assert f"drawn anew when the folder {dataset.root} is removed" in error.value.hint
+    shutil.rmtree(dataset.root)
+    prepare(dataset, out, module_class=CropCenterDataModule, arguments={})
+    assert (out / "images.npy").read_bytes() == before

@@ -1,6 +1,7 @@
 """Counts of parameters without torch in this process, and their cache."""
 
 import copy
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -146,3 +147,25 @@ def test_the_anatomy_of_one_stage_is_asked_for_only_where_it_can_be_known() -> N
     assert found is not None
     assert anatomy_of(net, ask=False) == found
     assert parameters_of(net, found)["frozen"] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b'{"layers": [[', b'{"layers": []}', b"[1]", b"\xff\xfe"])
+def test_a_damaged_cache_is_asked_again(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLIMB_CACHE", str(tmp_path))
+    whole = {"layers": [], "own": {}, "feature_dim": 7, "encoder_parameters": 3, "number_outputs": 1}
+    monkeypatch.setattr(anatomy, "_ask", lambda configs: [whole for _ in configs])
+    config = {"class_path": SFCN, "init_args": HARD}
+    anatomies([config])
+    (file,) = (tmp_path / "anatomy").iterdir()
+    file.write_bytes(content)
+    assert anatomies([config], ask=False) == [None]
+    assert anatomies([config]) == [whole]
+    assert json.loads(file.read_bytes()) == whole
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    monkeypatch.setenv("TLIMB_CACHE", str(tmp_path / "cache"))
+    whole = {"layers": [], "own": {}, "feature_dim": 7, "encoder_parameters": 3, "number_outputs": 1}
+    monkeypatch.setattr(anatomy, "_ask", lambda configs: [whole for _ in configs])
+    assert anatomies([{"class_path": SFCN, "init_args": HARD}]) == [whole]

@@ -171,6 +171,22 @@ def test_a_run_whose_stage_another_one_finishes_meanwhile_takes_its_result(
     assert not leftovers(store)
 
 
+def test_after_a_run_that_was_killed_the_next_one_ends_as_if_nothing_had_happened(
+    journal: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = Store(tmp_path / "undisturbed")
+    run_local(diamond(), undisturbed, worker_command=FAKE)
+    behave(monkeypatch, pretrain="slow")
+    process = start(store)
+    process.kill()
+    assert process.wait(timeout=20) == -signal.SIGKILL
+    behave(monkeypatch)
+    outcome = run_local(diamond(), store, worker_command=FAKE)  # its worker may still be ending: the lock is waited for
+    assert (len(outcome.cached), len(outcome.done)) == (1, 4)
+    assert finals(store) == finals(undisturbed)
+    assert not leftovers(store)
+
+
 def test_one_sees_whose_stage_a_run_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(diamond(), sys.stdout) as observer:
         observer(Event("begin", total=5))

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +60,22 @@ def test_a_stage_whose_worker_is_killed_ends_as_if_nothing_had_happened(tmp_path
     assert (len(outcome.done), dict(outcome.failed)) == (2, {})
     same(disturbed.folder(digest), quiet.folder(digest), FIT)
     assert len(run_local(graph, disturbed).cached) == 2
+
+    lost = Store(tmp_path / "lost")
+    command = [sys.executable, "-m", "tlimb", "run", str(tmp_path / "small.tlr"), "--store", str(lost.root), "--threads", "1"]
+    whole = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert whole.stdout is not None
+    said = ""
+    while "epoch 2/3" not in said:
+        line = whole.stdout.readline()
+        assert line, said
+        said += line
+    whole.kill()
+    whole.communicate(timeout=60)
+    assert whole.returncode == -signal.SIGKILL
+    outcome = run_local(graph, lost, datasets=tmp_path / "datasets.yaml", threads=1)
+    assert (len(outcome.done), len(outcome.cached), dict(outcome.failed)) == (1, 1, {})
+    same(lost.folder(digest), quiet.folder(digest), FIT)
 
     prepared = graph.stages[0].digest
     for file in (disturbed.folder(prepared) / "images.npy", disturbed.folder(digest) / "model.safetensors"):

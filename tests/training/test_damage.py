@@ -56,8 +56,11 @@ def test_a_damaged_result_is_set_aside_and_computed_again(
     assert (tmp_path / ".damaged" / "out-1" / "model.safetensors").stat().st_size == 3000
 
 
-def test_a_clock_that_is_set_back_changes_nothing(write: Write, through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = count(2_000_000_000, -1000)
+@pytest.mark.parametrize("jump_s", [-1000, 100_000_000], ids=["back", "years ahead"])
+def test_a_clock_that_is_set_changes_nothing(
+    jump_s: int, write: Write, through: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count(2_000_000_000, jump_s)
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     monkeypatch.setenv("TLIMB_CHECKPOINT_S", "0")
     run_stage(write(SHORT), tmp_path / "out")

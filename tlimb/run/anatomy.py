@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,8 @@ from tlimb.run.store import Store, write_json
 from tlimb.stages.graph import Stage, StageGraph
 
 FORMAT = 2
+_UNKNOWN = object()
+_PARTS = {"layers", "own", "feature_dim", "encoder_parameters", "number_outputs"}
 COMMAND = (sys.executable, "-m", "tlimb.train", "anatomy")
 
 
@@ -50,13 +53,24 @@ def anatomies(configs: Sequence[Mapping[str, Any]], *, ask: bool = True) -> list
     folder = cache() / "anatomy"
     software = _software()
     paths = [folder / f"{_digest(config, software)}.json" for config in configs]
-    missing = {path: config for path, config in zip(paths, configs, strict=True) if not path.exists()}
+    known = {path: _read(path) for path in paths}
+    missing = {path: config for path, config in zip(paths, configs, strict=True) if known[path] is _UNKNOWN}
     if missing and ask:
-        answers = _ask(list(missing.values()))
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, answer in zip(missing, answers, strict=True):
-            write_json(path, answer)
-    return [None if path in missing and not ask else json.loads(path.read_bytes()) for path in paths]
+        known |= zip(missing, _ask(list(missing.values())), strict=True)
+        with suppress(OSError):  # a cache that cannot be written costs time and nothing else
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in missing:
+                write_json(path, known[path])
+    return [None if known[path] is _UNKNOWN else known[path] for path in paths]
+
+
+def _read(path: Path) -> Any:
+    """An answer of the cache; a file that is absent, damaged or no answer is none."""
+    try:
+        answer = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return _UNKNOWN
+    return answer if answer is None or (isinstance(answer, dict) and answer.keys() >= _PARTS) else _UNKNOWN
 
 
 def parameters(graph: StageGraph, *, store: Store | None = None, ask: bool = True) -> dict[str, dict[str, int]]:

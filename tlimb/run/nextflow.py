@@ -354,6 +354,8 @@ class _Follower:
                 self.observer(Event("epoch", digest=digest, epoch=event["epoch"], epochs=event["epochs"], metrics=metrics))
             elif event["event"] == "started" and digest in self.packs:
                 self.observer(Event("started", digest=digest))
+            elif event["event"] == "warning":
+                self.observer(Event("warning", digest=digest, message=event["message"]))
 
     def _events(self, digest: str) -> Path:
         return self.store.partial(digest) / "events.jsonl"

@@ -85,7 +85,10 @@ def prepare(
             spacings.add(tuple(round(size, 3) for size in volume.spacing_mm))
             flat = [flat[0] + volume.flat, flat[1] + bool(volume.flat)]
         if bad and module.on_bad == "error":
-            raise InputError(_refusal(dataset.name, bad), "repair them, or go on without them: data …(on_bad=skip)")
+            way_out = "repair them, or go on without them: data …(on_bad=skip)"
+            if dataset.format == "demo":
+                way_out = f"its images are drawn anew when the folder {dataset.root} is removed"
+            raise InputError(_refusal(dataset.name, bad), way_out)
         if not shapes:
             raise InputError(
                 f"{dataset.name}: none of its {len(listing.scans)} images can be used", f"tlimb data check {dataset.name} lists why"
