@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Label, Static, TextArea
 
 from tlimb.cli import main
 from tlimb_tui.screens.addfolder import AddFolder
@@ -122,7 +122,7 @@ async def test_a_folder_is_added_with_an_entry_that_was_read(untrained: Path, op
         form.query_one(Input).value = str(tmp_path / "nowhere")
         form.query_one(Input).focus()
         await pilot.press("enter")
-        await until(pilot, lambda: "no such folder" in screen(pilot))
+        await until(pilot, lambda: "no such folder" in str(form.query_one("#add-said", Label).content))
         form.query_one(Input).value = str(folder)
         form._look()
         await until(pilot, lambda: form.has_class("-suggested"))
