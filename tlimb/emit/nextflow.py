@@ -16,6 +16,7 @@ import yaml
 
 from tlimb import __version__
 from tlimb.emit.width import width
+from tlimb.plainyaml import Dumper
 from tlimb.stages.graph import Stage, StageGraph
 
 TEMPLATES = (
@@ -187,7 +188,7 @@ class ConfigText:
         return self._pairs[memo]
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(Dumper):
     """YAML without anchors: a value that stands twice is written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:
