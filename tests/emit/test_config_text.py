@@ -9,6 +9,7 @@ import yaml
 from tlimb.configs.components import copied
 from tlimb.configs.text import dump
 from tlimb.emit.nextflow import ConfigText
+from tlimb.plainyaml import Loader
 from tlimb.run.opening import open_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.tlr"))
@@ -48,3 +49,13 @@ def test_numbers_that_compare_equal_are_not_mistaken() -> None:
     written = [text({"section": {"a": value, "b": {"c": value}}}) for value in (1, 1.0, True)]
     assert [yaml.safe_load(item)["section"]["b"]["c"] for item in written] == [1, 1.0, True]
     assert len(set(written)) == 3
+
+
+@pytest.mark.parametrize("digest", ["9857094678e16901", "1234567890123456", "0123456701234567", "1e23456789012345", "ab12345678901234"])
+def test_digests_that_look_like_numbers_stay_text(digest: str) -> None:
+    """The training side reads 1e-4 as a number, as people write it."""
+    config = {"digest": digest, "parents": [{"role": "data", "name": "x", "digest": digest}], "lr": 1e-05, "about": {"title": "1e5"}}
+    for text in (dump(config), ConfigText()(config)):
+        read = yaml.load(text, Loader=Loader)
+        assert (read["digest"], read["parents"], read["lr"]) == (digest, config["parents"], 1e-05)
+    assert yaml.load(dump(config), Loader=Loader)["about"] == {"title": "1e5"}

@@ -94,6 +94,15 @@ async def test_typing_and_undoing_leaves_every_byte(started: Started, text: str,
         assert (tmp_path / "lab" / "sex.tlr").read_bytes() == text.encode()
 
 
+async def test_keys_of_the_text_stay_keys_of_the_text(started: Started) -> None:
+    """What deletes a statement in the graph deletes a character here."""
+    async with started() as pilot:
+        app = app_of(pilot)
+        await pilot.press("t", "delete", "d", "u", "right", "backspace")
+        await pilot.pause()
+        assert app.workspace.text == RECIPE.replace("pretrain", "duetrain", 1)
+
+
 def operations(recipe: Recipe, number: int, draw: st.DataObject) -> list[object]:
     return [
         lambda: edit.delete(recipe, number),

@@ -6,15 +6,15 @@ from typing import Any
 import yaml
 
 from tlimb.errors import InputError
+from tlimb.plainyaml import Dumper
 from tlimb.stages.graph import FORMAT, Rank, Run, Stage, StageGraph, Variant
 
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dump(document: Mapping[str, Any]) -> str:
     """One YAML document, keys in the order given, text as it is."""
-    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150, default_flow_style=None))
+    return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=150, default_flow_style=None))
 
 
 def header(graph: StageGraph) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tlimb import __version__
 from tlimb.emit.lengths import ways
 from tlimb.emit.packs import StepKey, packs, step_of
 from tlimb.emit.width import width
+from tlimb.plainyaml import Dumper
 from tlimb.stages.graph import Stage, StageGraph
 
 TEMPLATES = (
@@ -232,7 +233,7 @@ class ConfigText:
         return self._pairs[memo]
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+class _Dumper(Dumper):
     """YAML without anchors: a value that stands twice is written twice."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tlimb.catalogue.own import Own, trusted_folders
 from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.signatures import parameters_of
 from tlimb.errors import InputError
+from tlimb.plainyaml import Loader
 
 FORMAT = 1
 Config = dict[str, Any]
@@ -43,13 +43,6 @@ STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unuse
 """How several devices train."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with numbers such as 1e-4, which PyYAML takes for text."""
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
-
-
 def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """The config of a stage, checked.
 
@@ -61,7 +54,7 @@ def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         InputError: the file is no stage of a known format, or names classes or arguments that do not exist.
     """
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "give the path of a stage.yaml") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -261,7 +254,7 @@ def _override(config: Config, override: str) -> None:
     if not sign or not all(pieces):
         raise InputError(f"--set {override}: not PATH=VALUE", "e.g. --set trainer.max_epochs=3")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: the value is not YAML") from None
     if pieces[0] == "compute":

@@ -18,6 +18,7 @@ from tlimb.catalogue.tables import did_you_mean
 from tlimb.components.data.preparation import prepare
 from tlimb.errors import InputError
 from tlimb.files import cannot_write
+from tlimb.plainyaml import Dumper
 from tlimb.scratch import VARIABLE, copies
 from tlimb.train.compute import check_precision, compiling
 from tlimb.train.config import Config, arguments_of, component_class, read_config
@@ -138,7 +139,7 @@ def _told_if_full(partial: Path) -> Iterator[None]:
 def _work(job: Job, began: float) -> dict[str, Any]:
     """All but the rename; returns the last event, which is told when the folder stands."""
     quieten()
-    write_atomic(job.partial / "stage.yaml", yaml.safe_dump(job.config, sort_keys=False, allow_unicode=True))
+    write_atomic(job.partial / "stage.yaml", yaml.dump(job.config, Dumper=Dumper, sort_keys=False, allow_unicode=True))
     job.event({"event": "started"})
     try:
         if job.config["kind"] in ("fit", "evaluate"):

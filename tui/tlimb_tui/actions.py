@@ -4,6 +4,7 @@ An action of scope ``edit`` is handled by ``action_<id>`` of the widget that bin
 the app. Keys are Textual's names, parted by commas; the first is the one that is shown. A user's own keys: `tlimb_tui.keymap`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -73,7 +74,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("tab_configs", "5,alt+5", "YAML", "Show the configs and the Nextflow project that the recipe stands for.", "app"),
     Action("help", "question_mark,f1", "Keys", "Search all keys and actions; enter runs what is chosen.", "app", show=True),
     Action("open", "ctrl+o", "Open", "Open a recipe, or start a new one from a shipped one.", "app"),
-    Action("save", "ctrl+s", "Save", "Save the recipe.", "app"),
+    Action("save", "ctrl+s", "Save", "Save the recipe.", "app", show=True),
     Action("save_as", "", "Save as", "Save the recipe under another name.", "app"),
     Action("reload", "", "Reload", "Read the file and the data sets again; what was typed stays.", "app"),
     Action("change_theme", "", "Theme", "Choose a theme.", "app"),
@@ -169,13 +170,13 @@ def bindings(scope: Scope) -> list[Binding]:
 
 
 def without_taken(own: Iterable[BindingType], *scopes: Scope) -> list[Binding]:
-    """Bindings of a library's widget without the keys that actions of these scopes have."""
+    """Bindings of a library's text field without the function and control keys that actions of these scopes have."""
     taken = {key.strip() for action in ACTIONS if action.scope in scopes for key in action.keys.split(",")}
-    found = []
-    for binding in Binding.make_bindings(own):
-        if binding.key not in taken:
-            found.append(binding)
-    return found
+    return [
+        binding
+        for binding in Binding.make_bindings(own)
+        if binding.key not in taken or not ("+" in binding.key or re.fullmatch(r"f\d+", binding.key))
+    ]
 
 
 def action_of(name: str) -> Action:

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from tlimb_tui.app import TlimbApp
 
 
+SHORT = 16
+"""Rows below which the pane that has the keys has the screen."""
+
+
 class View(Widget):
     """A pane. The app calls the hooks of all mounted views; each reads what it needs from ``self.tlimb``.
 

@@ -28,7 +28,7 @@ from tlimb.stages.graph import Stage, StageGraph
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.screens.ask import AskName
 from tlimb_tui.stages import Group, groups, node_of, number_of
-from tlimb_tui.views import View
+from tlimb_tui.views import SHORT, View
 from tlimb_tui.widgets.code import Code
 
 WIDE = 100
@@ -70,6 +70,10 @@ class ConfigsView(View):
     ConfigsView.-nothing #configs-nothing { display: block; }
     ConfigsView.-narrow { layout: vertical; }
     ConfigsView.-narrow Stages { width: 1fr; height: 7; }
+    ConfigsView.-short Stages, ConfigsView.-short #configs-right { height: 1; border: none; }
+    ConfigsView.-short Stages:focus, ConfigsView.-short #configs-right:focus-within { height: 1fr; border: none; }
+    ConfigsView.-short Code, ConfigsView.-short Code:focus { border: none; }
+    ConfigsView.-short #configs-said { max-height: 2; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -96,7 +100,8 @@ class ConfigsView(View):
 
     def on_resize(self, event: events.Resize) -> None:
         """Stack the panes where there is no room beside each other."""
-        self.set_class(event.size.width < WIDE, "-narrow")
+        self.set_class(event.size.width < WIDE or event.size.height < SHORT, "-narrow")
+        self.set_class(event.size.height < SHORT, "-short")
 
     # ------------------------------------------------------------------ parts
     @property

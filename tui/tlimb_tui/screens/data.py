@@ -24,7 +24,7 @@ from tlimb.run.subjects import Subject, roles, subject_table, subjects
 from tlimb.stages.graph import StageGraph
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.screens.addfolder import AddFolder
-from tlimb_tui.views import View
+from tlimb_tui.views import SHORT, View
 from tlimb_tui.widgets.overview import findings_text, overview_text
 from tlimb_tui.widgets.slices import Slices
 
@@ -76,6 +76,9 @@ class DataView(View):
     DataView.-narrow.-people #data-middle, DataView.-narrow.-people #data-people { display: block; }
     DataView.-narrow.-findings #data-middle, DataView.-narrow.-findings #data-findings { display: block; }
     DataView.-narrow.-scan #data-scan { display: block; }
+    DataView.-short #data-sets { height: 1; border: none; }
+    DataView.-short #data-sets:focus { height: 1fr; border: none; }
+    DataView.-short .pane, DataView.-short .pane:focus, DataView.-short .pane:focus-within { border: none; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -110,7 +113,8 @@ class DataView(View):
 
     def on_resize(self, event: events.Resize) -> None:
         """One page at a time where there is no room for all."""
-        self.set_class(event.size.width < WIDE, "-narrow")
+        self.set_class(event.size.width < WIDE or event.size.height < SHORT, "-narrow")
+        self.set_class(event.size.height < SHORT, "-short")
         self._page_keys()
 
     def on_unmount(self) -> None:

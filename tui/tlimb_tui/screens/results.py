@@ -19,10 +19,12 @@ from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.ranking import Ranked, ranking_work, report
 from tlimb_tui.screens.chooser import Chooser
 from tlimb_tui.screens.chooser import Row as Line
-from tlimb_tui.views import View
+from tlimb_tui.views import SHORT, View
 from tlimb_tui.widgets.curves import Curve, Curves, choices
 
 WIDE = 100
+LOW = 28
+"""Rows below which only the first sentences are seen."""
 MARKED = 3
 """Rows that are marked at first."""
 
@@ -64,7 +66,11 @@ class ResultsView(View):
     ResultsView.-nothing RankingTable, ResultsView.-nothing #results-lower { display: none; }
     ResultsView.-nothing #results-nothing { display: block; }
     ResultsView.-narrow.-curves #results-detail, ResultsView.-narrow.-detail Curves { display: none; }
-    ResultsView.-short #results-said { max-height: 3; }
+    ResultsView.-low #results-said { max-height: 3; }
+    ResultsView.-short #results-said { display: none; }
+    ResultsView.-short .pane, ResultsView.-short .pane:focus, ResultsView.-short .pane:focus-within { border: none; }
+    ResultsView.-short RankingTable, ResultsView.-short #results-lower { height: 1; min-height: 1; border: none; }
+    ResultsView.-short RankingTable:focus, ResultsView.-short #results-lower:focus-within { height: 1fr; border: none; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -94,7 +100,8 @@ class ResultsView(View):
     def on_resize(self, event: events.Resize) -> None:
         """Detail and curves share one place on narrow screens."""
         self.set_class(event.size.width < WIDE, "-narrow")
-        self.set_class(event.size.height < 28, "-short")
+        self.set_class(event.size.height < LOW, "-low")
+        self.set_class(event.size.height < SHORT, "-short")
 
     @property
     def table(self) -> RankingTable:

@@ -25,7 +25,7 @@ from tlimb.run.status import headings, run_line
 from tlimb_tui.actions import bindings, without_taken
 from tlimb_tui.screens.options import RunOptions
 from tlimb_tui.stages import RUN, Group, groups, node_of, number_of, run_row, stage_rows, states, telling
-from tlimb_tui.views import View
+from tlimb_tui.views import SHORT, View
 from tlimb_tui.widgets.curves import Curves, choices, chosen
 from tlimb_tui.widgets.logtail import LogTail
 
@@ -61,6 +61,9 @@ class RunView(View):
     RunView.-narrow Curves { height: 1fr; }
     RunView.-narrow.-log Curves, RunView.-narrow.-curves LogTail { display: none; }
     RunView.-narrow LogTail { height: 1fr; border: none; }
+    RunView.-short #run-head { max-height: 1; }
+    RunView.-short StageTable, RunView.-short #run-detail { height: 1; border: none; }
+    RunView.-short StageTable:focus, RunView.-short #run-detail:focus-within { height: 1fr; border: none; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -108,7 +111,8 @@ class RunView(View):
 
     def on_resize(self, event: events.Resize) -> None:
         """Stack the panes where there is no room beside each other."""
-        self.set_class(event.size.width < WIDE, "-narrow")
+        self.set_class(event.size.width < WIDE or event.size.height < SHORT, "-narrow")
+        self.set_class(event.size.height < SHORT, "-short")
         self._shape = None
         self._refresh()
 

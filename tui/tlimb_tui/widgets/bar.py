@@ -25,9 +25,9 @@ class Bar(View):
         background: $panel;
         color: $foreground;
         & > .bar--name { text-style: bold; }
-        & > .bar--current { text-style: bold reverse; }
+        & > .bar--current { background: $primary; color: $background; text-style: bold; }
         & > .bar--bad { color: $text-error; }
-        & > .bar--good { color: $text-muted; }
+        & > .bar--good { color: $foreground-muted; }
     }
     """
 
@@ -64,8 +64,8 @@ class Bar(View):
         return Content.assemble(*spread, Content(" " * max(1, gap)), last)
 
     def _link(self, text: str, action: str, style: str = "") -> Content:
-        look = self.get_visual_style(f"bar--{style}", partial=True) if style else Style()
-        return Content.styled(text, look + Style.from_meta({GOES: action}))
+        look = self.get_visual_style(f"bar--{style}") if style else Style()
+        return Content(text).stylize(look + Style.from_meta({GOES: action}))
 
     async def on_click(self, event: events.Click) -> None:
         """Do what was clicked."""
@@ -82,9 +82,9 @@ class Bar(View):
         parts = []
         for number, (tab, label) in enumerate(TABS.items(), 1):
             current = tab == self.tlimb.tab
-            parts.append(
-                self._link(f" {number} {label} " if names or current else f" {number} ", f"app.tab_{tab}", "current" if current else "tab")
-            )
+            text = f"{number} {label}" if names or current else str(number)
+            text = f"[{text}]" if current else f" {text} "
+            parts.append(self._link(text, f"app.tab_{tab}", "current" if current else "tab"))
         return Content.assemble(*parts)
 
     def _state(self, *, long: bool) -> Content:

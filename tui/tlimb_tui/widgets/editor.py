@@ -56,8 +56,8 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
         & .recipe--number { color: $text-warning; }
         & .recipe--string { color: $text-success; }
         & .recipe--constant { color: $text-warning; }
-        & .recipe--comment { color: $text-muted; text-style: italic; }
-        & .recipe--sign { color: $text-muted; }
+        & .recipe--comment { color: $foreground-muted; text-style: italic; }
+        & .recipe--sign { color: $foreground-muted; }
         & .recipe--error { color: $text-error; text-style: underline; }
         & .recipe--warning { text-style: underline; }
         & .recipe--mark { color: $primary; }
@@ -204,7 +204,9 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
             line.stylize(self._style(kind), max(0, first), last)
 
     def _style(self, kind: str) -> Style:
-        return self.get_component_rich_style(f"recipe--{kind}", partial=True)
+        """The colour of a kind without its background, which may be that of a selection."""
+        style = self.get_component_rich_style(f"recipe--{kind}")
+        return Style(color=style.color, bold=style.bold, italic=style.italic, underline=style.underline)
 
     def render_line(self, y: int) -> Strip:
         """A line with the mark of the selected statement between its number and its text."""
@@ -221,7 +223,8 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
         if not (start < span.end and span.start < start + max(1, len(self.document.get_line(lines[place][0])))):
             return strip
         width = self.gutter_width
-        mark = Strip([Segment("|" if self.tlimb.ascii_only else "▌", self._style("mark"))])
+        under = next(iter(strip.crop(width - 1, width)), Segment(" ")).style or Style()
+        mark = Strip([Segment("|" if self.tlimb.ascii_only else "▌", under + self._style("mark"))])
         return Strip.join([strip.crop(0, width - 1), mark, strip.crop(width)])
 
     def notify_style_update(self) -> None:

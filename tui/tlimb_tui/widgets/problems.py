@@ -63,9 +63,9 @@ def told(problem: Diagnostic, text: str, *, ascii_only: bool = False, fixable: s
     line, column = position(text, problem.span.start)
     sign = "!" if problem.severity == "warning" else "x" if ascii_only else "✖"
     style = "$text-warning" if problem.severity == "warning" else "$text-error"
-    parts: list[str | tuple[str, str]] = [(f"{sign} ", style), (f"{line}:{column} ", "$text-muted"), problem.message]
+    parts: list[str | tuple[str, str]] = [(f"{sign} ", style), (f"{line}:{column} ", "$foreground-muted"), problem.message]
     if problem.hint:
-        parts += [(f" - {problem.hint}", "$text-muted")]
+        parts += [(f" - {problem.hint}", "$foreground-muted")]
     if problem.fix and fixable:
         parts += [(f"   {fixable}", "$text-primary")]
     return Content.assemble(*parts)

@@ -52,7 +52,7 @@ class StatusLine(View):
         app = self.tlimb
         problem = app.problem_here() or next(iter(app.workspace.problems), None)
         if problem is None:
-            return Content.styled(app.hint(), "$text-muted")
+            return Content.styled(app.hint(), "$foreground-muted")
         keys = [keys_of(action_of(name), app.user_keys.keys).partition(" ")[0] for name in ("edit.next_problem", "edit.fix_problem")]
         fix = f"({keys[0]} next · {keys[1]} fix)"
         return told(problem, app.workspace.text, ascii_only=app.ascii_only, fixable=fix)
@@ -67,13 +67,13 @@ def change_told(text: str, edits: Sequence[Edit], label: str = "") -> Content:
         gone, new = _one_line(text[edit.span.start : edit.span.end]), _one_line(edit.new)
         if place:
             parts.append("  ")
-        parts.append((f"{line} ", "$text-muted"))
+        parts.append((f"{line} ", "$foreground-muted"))
         if gone:
             parts += [("- ", "$text-error"), (gone, "strike $text-error")]
         if new:
             parts += [(" " if gone else "") + "+ ", (new, "$text-success")]
     if not inverse:
-        parts.append(("nothing changes", "$text-muted"))
+        parts.append(("nothing changes", "$foreground-muted"))
     return Content.assemble(*parts)
 
 
