@@ -556,3 +556,21 @@ def test_the_app_loads_no_training_library(tmp_path: Path) -> None:
     (tmp_path / "a.tlr").write_text(RECIPE)
     done = subprocess.run([sys.executable, "-c", PROBE, str(tmp_path / "a.tlr")], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", [".", "/", "~nobody-of-that-name/x", 300 * "a", "/tmp/[/b]/x"])
+async def test_what_names_no_file_is_told(name: str, started: Started) -> None:
+    async with started(RECIPE) as pilot:
+        app = app_of(pilot)
+        app.push_screen(AskName("Save the recipe as", name))
+        await pilot.pause()
+        app.screen.query_one(Input).value = name
+        await pilot.press("enter")
+        assert isinstance(app.screen, AskName)
+        assert app.screen.query(".problem")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/", "/" + 300 * "a", "/nowhere/x"])
+def test_what_names_no_place_is_told_by_the_browser(name: str, tmp_path: Path) -> None:
+    told = [row.text.plain for row in Browser(tmp_path).rows(name)]
+    assert any("names no place" in text or "cannot be read" in text for text in told)

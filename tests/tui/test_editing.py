@@ -281,3 +281,26 @@ async def test_the_inspector_and_its_editor_are_there(started: Started) -> None:
         assert app.query_one(Inspector).border_title == "inspector · pretrain base"
         assert not app.query_one(FieldEditor).display
         assert load_catalogue().words("architecture")[0] == "resnet10", "these tests count on the first word"
+
+
+async def test_a_question_does_not_outlive_the_text_that_it_asks_about(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        await go(pilot, "base")
+        await press(pilot, "ctrl+d", "d")
+        assert app_of(pilot).query(Confirm)
+        await press(pilot, "u")
+        assert text_of(pilot) == CHAIN
+        assert not app_of(pilot).query(Confirm)
+
+
+async def test_the_palette_writes_nothing_into_a_text_that_has_changed_since(started: Started) -> None:
+    async with started(CHAIN) as pilot:
+        app = app_of(pilot)
+        await go(pilot, "base")
+        await press(pilot, "a")
+        assert isinstance(app.screen, AddPalette)
+        changed = "# another program's line\n" + CHAIN
+        app.editor.take(changed)
+        app.text_changed(changed)
+        await press(pilot, "enter")
+        assert text_of(pilot) == changed

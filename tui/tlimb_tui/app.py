@@ -113,15 +113,20 @@ class TlimbApp(App[int]):
         return self.edit_view.editor
 
     # ------------------------------------------------------------------ seams
-    def change(self, edits: Sequence[Edit], label: str) -> bool:
+    def change(self, edits: Sequence[Edit], label: str, *, of: str | None = None) -> bool:
         """Change the text by span edits, as one step that undo takes back.
+
+        Args:
+            edits: The edits.
+            label: What they do.
+            of: The text that they were made for, where something may have changed it since.
 
         Returns:
             Whether it was changed; not where a line that is being typed is in the way.
         """
         if not edits:
             return False
-        if self.editor.text != self.workspace.text:  # a key that was pressed meanwhile
+        if self.editor.text != self.workspace.text or (of is not None and of != self.workspace.text):  # a key, undo, another program
             self.text_changed(self.editor.text)
             self.say("the text has changed meanwhile; do it again", severity="warning")
             return False

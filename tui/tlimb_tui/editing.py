@@ -81,6 +81,7 @@ class Editing(View):
 
     def _choose(self, title: str, number: int | None, *, between: bool) -> None:
         workspace = self.tlimb.workspace
+        text = workspace.text
 
         def find() -> Sequence[Offer]:
             return offers(workspace.recipe, number, workspace.catalogue, workspace.datasets, between=between)
@@ -90,7 +91,7 @@ class Editing(View):
 
         def chosen(offer: Offer | None) -> None:
             self.tlimb.preview(None)
-            if offer is not None and offer.trial is not None and self.tlimb.change(offer.trial.edits, f"added {offer.word}"):
+            if offer is not None and offer.trial is not None and self.tlimb.change(offer.trial.edits, f"added {offer.word}", of=text):
                 self._go(offer.number)
 
         self.app.push_screen(AddPalette(title, find, preview), chosen)
@@ -179,13 +180,14 @@ class Editing(View):
 
     def _confirm(self, action: str, head: str, number: int, edits: list[Edit]) -> None:
         workspace = self.tlimb.workspace
+        text, called = workspace.text, self._called(number)
         told = consequences(self._recipe, number)
         if workspace.can_check(workspace.text):
             trial = tried(workspace.text, edits, workspace.catalogue, workspace.datasets)
             told += [f"then: {problem.message}" for problem in trial.problems[:2]]
 
         def act() -> None:
-            if self.tlimb.change(edits, f"{action} {self._called(number)}"):
+            if self.tlimb.change(edits, f"{action} {called}", of=text):
                 count = len(self._recipe.statements)
                 self._go(min(number, count - 1)) if count else self.tlimb.select(None)
 

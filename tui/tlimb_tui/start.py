@@ -30,4 +30,4 @@ def start(path: Path | None, *, ascii_only: bool = False, store: Path | None = N
     else:
         raise InputError(f"{path}: there is no folder {path.parent}", "make it first, or name another place")
     app = TlimbApp(workspace, browse=folder, ascii_only=ascii_only, keymap=load_keymap(keymap_file()))
-    return app.run() or 0
+    return app.run() or app.return_code or 0

@@ -84,7 +84,7 @@ class AddFolder(ModalScreen[NewEntry | None]):
         def look() -> None:
             try:
                 name, text = suggest_entry(Path(written).expanduser())
-            except (InputError, OSError) as error:
+            except (InputError, OSError, RuntimeError, ValueError) as error:
                 said = f"{error.message}; {error.hint}" if isinstance(error, InputError) else str(error)
                 self.app.call_from_thread(self._say, said, problem=True)
             else:
@@ -106,7 +106,7 @@ class AddFolder(ModalScreen[NewEntry | None]):
         text = self.query_one(TextArea).text
         try:
             document = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
             self._say(f"this is no YAML: {' '.join(str(error).split())}", problem=True)
             return
         if not isinstance(document, dict) or len(document) != 1:

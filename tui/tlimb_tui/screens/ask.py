@@ -76,7 +76,7 @@ class AskName(Question[Path]):
         with Vertical():
             yield Label(self.question, markup=False)
             yield Input(self.value, compact=True)
-            yield Label("enter saves · esc goes back", classes="hint")
+            yield Label("enter saves · esc goes back", classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the name; one that exists is asked about once."""
@@ -85,16 +85,19 @@ class AskName(Question[Path]):
         hint = self.query_one(".hint", Label)
         if not written:
             return
-        path = Path(written).expanduser()
-        path = path if path.suffix else path.with_suffix(".tlr")
-        if path.is_dir():
-            hint.update(f"{path} is a folder")
-        elif not path.parent.is_dir():
-            hint.update(f"there is no folder {path.parent}")
-        elif path.exists() and self._sure != written:
-            self._sure = written
-            hint.update(f"{path} exists; enter again to replace it")
-        else:
-            self.dismiss(path)
-            return
+        try:
+            path = Path(written).expanduser()
+            path = path if path.suffix or path.is_dir() or not path.name else path.with_suffix(".tlr")
+            if path.is_dir():
+                hint.update(f"{path} is a folder")
+            elif not path.parent.is_dir():
+                hint.update(f"there is no folder {path.parent}")
+            elif path.exists() and self._sure != written:
+                self._sure = written
+                hint.update(f"{path} exists; enter again to replace it")
+            else:
+                self.dismiss(path)
+                return
+        except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a character that no path has
+            hint.update(f"this names no file: {getattr(error, 'strerror', None) or error}")
         hint.add_class("problem")

@@ -48,7 +48,11 @@ class Browser(Chooser[Place]):
 
     def _all(self, wanted: str) -> Iterator[Row[Place]]:
         if "/" in wanted:
-            yield from self._typed(Path(wanted).expanduser())
+            try:
+                found = list(self._typed(Path(wanted).expanduser()))
+            except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a character that no path has
+                found = [_heading(f"  this names no place: {getattr(error, 'strerror', None) or error}")]
+            yield from found
             return
         yield _heading(str(self.folder))
         try:

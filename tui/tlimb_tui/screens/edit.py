@@ -111,6 +111,8 @@ class EditView(Editing):
 
     # ------------------------------------------------------------------ news
     def recipe_changed(self) -> None:
+        if self._strip is not None:  # what it asks, it asks of the text before
+            self._close()
         workspace = self.tlimb.workspace
         self.editor.border_title = workspace.name
         if not workspace.text.strip():
