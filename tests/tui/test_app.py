@@ -19,6 +19,7 @@ from tlimb.errors import InputError
 from tlimb.recipe import edit
 from tlimb.recipe.patch import apply
 from tlimb.recipe.tree import Recipe
+from tlimb_tui import recovery
 from tlimb_tui.actions import ACTIONS, Action
 from tlimb_tui.app import TlimbApp
 from tlimb_tui.keymap import Keymap, load_keymap
@@ -461,6 +462,42 @@ async def test_the_browser_opens_begins_and_remembers(started: Started, tmp_path
         assert "multitask" in app.workspace.text
         await pilot.press("ctrl+o", "backspace")
         assert "lab/" in screen_text(app)
+
+
+async def test_what_was_not_saved_is_offered_again(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with started() as pilot:
+        app = app_of(pilot)
+        app.editor.take(RECIPE + "repeat 3\n")
+        await pilot.pause()
+        app._keep()
+        assert recovery.kept(app.workspace.another(app.workspace.path)) is not None
+    monkeypatch.setattr(recovery, "_alive", lambda _pid: False)
+    async with started() as pilot:
+        app = app_of(pilot)
+        assert isinstance(app.screen, Ask)
+        await pilot.press("t")
+        await pilot.pause()
+        assert app.workspace.text == RECIPE + "repeat 3\n"
+        await pilot.press("u")
+        await pilot.pause()
+        assert app.workspace.text == RECIPE
+        await pilot.press("ctrl+s")
+    async with started() as pilot:
+        assert not isinstance(app_of(pilot).screen, Ask)
+
+
+def test_what_another_app_is_at_is_not_offered(tmp_path: Path) -> None:
+    workspace = Workspace(None, RECIPE, folder=tmp_path)
+    recovery.keep(workspace)
+    other = Workspace(None, "", folder=tmp_path)
+    kept = recovery.kept(other)
+    assert kept is not None
+    assert kept.text == RECIPE
+    file = recovery._file(other)
+    file.write_text(file.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {os.getppid()}'))
+    assert recovery.kept(other) is None
+    recovery.drop(other)
+    assert file.exists()
 
 
 # ---------------------------------------------------------------------- no dead end

@@ -19,6 +19,7 @@ from tlimb.errors import Diagnostic, Edit, InputError, Span
 from tlimb.recipe.parse import verb_of
 from tlimb.recipe.tree import Training
 from tlimb.run.monitor import Monitor, Snapshot
+from tlimb_tui import recovery
 from tlimb_tui.actions import TAB_OF, Action, bindings
 from tlimb_tui.keymap import Keymap
 from tlimb_tui.palette import ActionCommands
@@ -40,6 +41,8 @@ Result = TypeVar("Result")
 Severity = Literal["information", "warning", "error"]
 PLAN_AFTER_S = 0.3
 """Seconds without a change after which the recipe is planned."""
+KEEP_AFTER_S = 2.0
+"""Seconds after a change that a copy of what is not saved is made."""
 LOOK_EVERY_S = 0.5
 """How often the states of stages are looked at."""
 FILES_EVERY_S = 2.0
@@ -75,6 +78,7 @@ class TlimbApp(App[int]):
         self._monitor: Monitor | None = None
         self._looking = False
         self._plan_soon: Timer | None = None
+        self._keep_soon: Timer | None = None
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = DARK.name
@@ -183,6 +187,14 @@ class TlimbApp(App[int]):
         if self._plan_soon is not None:
             self._plan_soon.stop()
         self._plan_soon = self.set_timer(PLAN_AFTER_S, self._plan)
+        if self._keep_soon is None:
+            self._keep_soon = self.set_timer(KEEP_AFTER_S, self._keep)
+
+    def _keep(self) -> None:
+        """Keep a copy of what is not saved."""
+        self._keep_soon = None
+        if self.workspace.dirty:
+            recovery.keep(self.workspace)
 
     def _plan(self) -> None:
         if self.workspace.reading:
@@ -260,6 +272,19 @@ class TlimbApp(App[int]):
         self._tell("recipe_changed")
         self._tell("selection_changed")
         self._plan()
+        if (left := recovery.kept(self.workspace)) is not None:
+            self._offer_again(left)
+
+    @work
+    async def _offer_again(self, left: recovery.Kept) -> None:
+        """Offer what was typed and not saved when an app ended without asking."""
+        question = f"Of {self.workspace.name} there are changes of {left.when} that were never saved. Take them into the text?"
+        answer = await self.push_screen_wait(Ask(question, [("take", "Take"), ("drop", "Discard"), ("later", "Later")]))
+        if answer == "take":
+            self.editor.take(left.text)
+            self.text_changed(self.editor.text)
+        elif answer == "drop":
+            recovery.drop(self.workspace)
 
     def _look_at_file(self) -> None:
         """Take what another program wrote."""
@@ -290,6 +315,7 @@ class TlimbApp(App[int]):
         except InputError as error:
             self.say(f"{error.message}; {error.hint}", severity="error")
             return False
+        recovery.drop(self.workspace)
         assert self.workspace.path is not None
         remember(self.workspace.path)
         self._tell("recipe_changed")
@@ -305,6 +331,8 @@ class TlimbApp(App[int]):
         answer = await self.push_screen_wait(Ask(f"{self.workspace.name} has unsaved changes. {what}", answers))
         if answer == "save":
             return await self._save_somewhere()
+        if answer == "drop":
+            recovery.drop(self.workspace)
         return answer == "drop"
 
     async def saved(self, why: str) -> bool:
