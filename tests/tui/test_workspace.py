@@ -250,3 +250,12 @@ def test_merging_loses_no_line(base: str, ours: str, theirs: str) -> None:
         assert line in merged or line in base
     for line in theirs.splitlines():
         assert line in merged or line in base
+
+
+def test_a_table_of_data_sets_that_cannot_be_read_is_named_where_a_data_set_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "datasets.yaml").write_text("mine: {format: [bids\n")
+    workspace = Workspace(None, folder=tmp_path)
+    workspace.set_text("train resnet18 on mine.age\n")
+    (problem,) = workspace.diagnostics
+    assert problem.code == "unknown-dataset"
+    assert "datasets.yaml" in problem.hint

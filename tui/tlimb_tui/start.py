@@ -20,6 +20,17 @@ def start(path: Path | None, *, ascii_only: bool = False, store: Path | None = N
     Raises:
         InputError: the recipe cannot be read.
     """
+    workspace, folder = opened(path, store, datasets)
+    app = TlimbApp(workspace, browse=folder, ascii_only=ascii_only, keymap=load_keymap(keymap_file()))
+    return app.run() or app.return_code or 0
+
+
+def opened(path: Path | None, store: Path | None, datasets: Path | None) -> tuple[Workspace, Path | None]:
+    """What the app begins with: a recipe, and the folder to browse, if any.
+
+    Raises:
+        InputError: the recipe cannot be read.
+    """
     folder = path if path is not None and path.is_dir() else Path.cwd() if path is None else None
     if path is None or folder is not None:
         workspace = Workspace(None, datasets=datasets, store=store, lazy=True)
@@ -29,5 +40,4 @@ def start(path: Path | None, *, ascii_only: bool = False, store: Path | None = N
         workspace = Workspace(path, datasets=datasets, store=store, lazy=True)
     else:
         raise InputError(f"{path}: there is no folder {path.parent}", "make it first, or name another place")
-    app = TlimbApp(workspace, browse=folder, ascii_only=ascii_only, keymap=load_keymap(keymap_file()))
-    return app.run() or app.return_code or 0
+    return workspace, folder

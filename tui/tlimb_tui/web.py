@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 from textual_serve.server import Server
 
 from tlimb.errors import InputError
+from tlimb_tui.start import opened
 
 HOST = "127.0.0.1"
 DEFAULT = 8000
@@ -74,8 +75,9 @@ def serve(path: Path | None, *, port: int, ascii_only: bool = False, store: Path
     """Serve the app on loopback until interrupted; each browser tab gets a process of its own.
 
     Raises:
-        InputError: the port is taken.
+        InputError: the recipe cannot be read, or the port is taken.
     """
+    opened(path, store, datasets)
     command = [sys.executable, "-m", "tlimb", "tui", *(["--ascii"] if ascii_only else [])]
     for option, given in (("--store", store), ("--datasets", datasets)):
         if given is not None:

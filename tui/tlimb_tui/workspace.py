@@ -185,6 +185,11 @@ class Workspace:
         if not self.reading:
             self._meaning = check(self.recipe, self.catalogue, self.datasets)
         meaning = self._meaning
+        if error := self.datasets_error:  # what cannot be read is why a name is not known
+            meaning = [
+                replace(problem, hint=f"{error.message}: {error.hint}") if problem.code == "unknown-dataset" else problem
+                for problem in meaning
+            ]
         if meaning:
             torn = [piece.span for piece, kept in zip(self.pieces, self._nodes(), strict=True) if kept is None or kept in self.broken]
             lost = not self.pieces or any(piece.node is None for piece in self.pieces)
