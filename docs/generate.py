@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the program: docs/errors.md and docs/components.md. `--check` only compares."""
+"""Write the pages that are made from the program: docs/errors.md, docs/components.md, the keys in docs/tui.md. `--check` only compares."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,10 @@ from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.catalogue.verbs import CLAUSES, VERBS
 from tlimb.errors import CODES
+from tlimb_tui.actions import ACTIONS, SCOPES, key_text
 
 DOCS = Path(__file__).parent
+KEYS_BEGIN, KEYS_END = "<!-- keys: made from tui/tlimb_tui/actions.py by make docs -->", "<!-- end of keys -->"
 
 
 def errors() -> str:
@@ -46,6 +48,18 @@ def components() -> str:
     return "\n".join([*lines, ""])
 
 
+def app() -> str:
+    """docs/tui.md with every key of the app."""
+    before, _, rest = (DOCS / "tui.md").read_text(encoding="utf-8").partition(KEYS_BEGIN)
+    lines = [KEYS_BEGIN]
+    for scope, title in SCOPES.items():
+        lines += ["", f"### {title}", "", "| keys | does | name |", "| --- | --- | --- |"]
+        for action in (action for action in ACTIONS if action.scope == scope):
+            keys = " ".join(f"`{_cell(key)}`" for key in map(key_text, filter(None, action.keys.split(","))))
+            lines.append(f"| {keys or 'palette'} | {_cell(action.help)} | `{action.name}` |")
+    return before + "\n".join([*lines, "", KEYS_END]) + rest.partition(KEYS_END)[2]
+
+
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
@@ -53,7 +67,7 @@ def _cell(text: str) -> str:
 def main() -> int:
     """Write the pages, or say which are stale."""
     stale = []
-    for name, text in (("errors.md", errors()), ("components.md", components())):
+    for name, text in (("errors.md", errors()), ("components.md", components()), ("tui.md", app())):
         file = DOCS / name
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(name)
