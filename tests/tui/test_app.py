@@ -469,8 +469,6 @@ async def test_what_was_not_saved_is_offered_again(started: Started, monkeypatch
         app = app_of(pilot)
         app.editor.take(RECIPE + "repeat 3\n")
         await pilot.pause()
-        app._keep()
-        assert recovery.kept(app.workspace.another(app.workspace.path)) is not None
     monkeypatch.setattr(recovery, "_alive", lambda _pid: False)
     async with started() as pilot:
         app = app_of(pilot)
@@ -482,6 +480,8 @@ async def test_what_was_not_saved_is_offered_again(started: Started, monkeypatch
         await pilot.pause()
         assert app.workspace.text == RECIPE
         await pilot.press("ctrl+s")
+        app.editor.take(RECIPE + "repeat 4\n")
+        await pilot.press("ctrl+q", "d")
     async with started() as pilot:
         assert not isinstance(app_of(pilot).screen, Ask)
 

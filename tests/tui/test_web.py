@@ -30,8 +30,21 @@ def served(recipe: Path, port: int) -> Iterator[str]:
                 return
         raise AssertionError(told)
     finally:
-        process.terminate()
+        process.kill()
         process.communicate(timeout=20)
+
+
+def running(recipe: Path) -> list[str]:
+    """The processes of apps on a recipe, the server left out."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if str(recipe) in command and "--web" not in command:
+            found.append(process.name)
+    return found
 
 
 @pytest.fixture
@@ -64,12 +77,18 @@ async def test_the_key_opens_the_app_and_nothing_else_does(tmp_path: Path, port:
             assert "SameSite=Strict" in answer.headers["Set-Cookie"]
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await session.ws_connect(f"{origin}/ws", origin="http://elsewhere.example")
-        async with session.ws_connect(f"{origin}/ws?width=100&height=30", origin=origin) as app:
-            seen = b""
-            async with asyncio.timeout(60):
-                while b"resnet18" not in seen:
-                    message = await app.receive()
-                    seen += message.data if isinstance(message.data, bytes) else b""
+        app = await session.ws_connect(f"{origin}/ws?width=100&height=30", origin=origin)
+        seen = b""
+        async with asyncio.timeout(60):
+            while b"resnet18" not in seen:
+                message = await app.receive()
+                seen += message.data if isinstance(message.data, bytes) else b""
+        assert running(file)
+    for _ in range(100):
+        if not running(file):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the app outlived its server")
 
 
 def test_a_taken_port_is_told_with_a_way_out(tmp_path: Path, port: int) -> None:

@@ -1,6 +1,7 @@
 """`TlimbApp`: the tabs, and what their panes share: the workspace, the selected statement, the states of stages."""
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -75,6 +76,8 @@ class TlimbApp(App[int]):
         self.selected: int | None = None
         self.states: Snapshot | None = None
         self._browse = browse
+        self._started_by = os.getppid()
+        self._leaving = False
         self._monitor: Monitor | None = None
         self._looking = False
         self._plan_soon: Timer | None = None
@@ -288,6 +291,9 @@ class TlimbApp(App[int]):
 
     def _look_at_file(self) -> None:
         """Take what another program wrote."""
+        if self.is_web and os.getppid() != self._started_by:
+            self.exit(0)  # the server is gone, and with it whoever was typing
+            return
         self.text_changed(self.editor.text)
         theirs = self.workspace.changed_on_disk()
         if theirs is None:
@@ -512,4 +518,10 @@ class TlimbApp(App[int]):
     async def action_quit(self) -> None:  # type: ignore[override]
         """Leave, if nothing is lost by it."""
         if await self._settled("Leave?"):
+            self._leaving = True
             self.exit(0)
+
+    def on_unmount(self) -> None:
+        """An app that ends without asking leaves a copy of what is not saved."""
+        if not self._leaving:
+            self._keep()

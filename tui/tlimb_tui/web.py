@@ -84,7 +84,7 @@ def serve(path: Path | None, *, port: int, ascii_only: bool = False, store: Path
             command += [option, str(given)]
     command += ["--", str(path)] if path is not None else []
     try:
-        GuardedServer(shlex.join(command), port).serve()
+        GuardedServer(f"exec {shlex.join(command)}", port).serve()  # without a shell between, so that it sees when the server is gone
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
