@@ -9,6 +9,7 @@ COPY requirements.lock .
 RUN pip install --no-cache-dir --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY tlimb tlimb
+COPY tui tui
 COPY grammar grammar
 COPY recipes recipes
 COPY nf_templates nf_templates

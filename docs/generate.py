@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the program: docs/errors.md and docs/components.md. `--check` only compares."""
+"""Write what the program knows of itself into docs/errors.md, docs/components.md and the keys of docs/tui.md. `--check` only compares."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,11 @@ from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.catalogue.verbs import CLAUSES, VERBS
 from tlimb.errors import CODES
+from tlimb_tui.actions import ACTIONS, SCOPES, keys_of
 
 DOCS = Path(__file__).parent
+KEYS_FROM = "<!-- keys: made from tui/tlimb_tui/actions.py by `make docs` -->"
+KEYS_TO = "<!-- end of keys -->"
 
 
 def errors() -> str:
@@ -46,6 +49,20 @@ def components() -> str:
     return "\n".join([*lines, ""])
 
 
+def tui() -> str:
+    """The page of the app with its keys as they are."""
+    lines = []
+    for scope, heading in SCOPES.items():
+        actions = [action for action in ACTIONS if action.scope == scope]
+        lines += ["", f"**{heading}**", "", "| keys | does | name |", "| --- | --- | --- |"] if actions else []
+        for action in actions:
+            keys = " ".join(f"`{key}`" for key in keys_of(action, {}).split())
+            lines.append(f"| {keys.replace('|', chr(92) + '|')} | {_cell(action.help)} | `{action.name}` |")
+    page = (DOCS / "tui.md").read_text(encoding="utf-8")
+    before, rest = page.split(KEYS_FROM, 1)
+    return f"{before}{KEYS_FROM}\n" + "\n".join(lines).lstrip("\n") + f"\n\n{KEYS_TO}{rest.split(KEYS_TO, 1)[1]}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
@@ -53,7 +70,7 @@ def _cell(text: str) -> str:
 def main() -> int:
     """Write the pages, or say which are stale."""
     stale = []
-    for name, text in (("errors.md", errors()), ("components.md", components())):
+    for name, text in (("errors.md", errors()), ("components.md", components()), ("tui.md", tui())):
         file = DOCS / name
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(name)
