@@ -1,4 +1,4 @@
-"""Write the pages that are made from the program: docs/errors.md, docs/components.md, the keys in docs/tui.md. `--check` only compares."""
+"""Write what the program knows of itself into docs/errors.md, docs/components.md and the keys of docs/tui.md. `--check` only compares."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,11 @@ from tlimb.catalogue.metrics import METRICS
 from tlimb.catalogue.registry import load_catalogue
 from tlimb.catalogue.verbs import CLAUSES, VERBS
 from tlimb.errors import CODES
-from tlimb_tui.actions import ACTIONS, SCOPES, key_text
+from tlimb_tui.actions import ACTIONS, SCOPES, keys_of
 
 DOCS = Path(__file__).parent
-KEYS_BEGIN, KEYS_END = "<!-- keys: made from tui/tlimb_tui/actions.py by make docs -->", "<!-- end of keys -->"
+KEYS_FROM = "<!-- keys: made from tui/tlimb_tui/actions.py by `make docs` -->"
+KEYS_TO = "<!-- end of keys -->"
 
 
 def errors() -> str:
@@ -48,16 +49,18 @@ def components() -> str:
     return "\n".join([*lines, ""])
 
 
-def app() -> str:
-    """docs/tui.md with every key of the app."""
-    before, _, rest = (DOCS / "tui.md").read_text(encoding="utf-8").partition(KEYS_BEGIN)
-    lines = [KEYS_BEGIN]
-    for scope, title in SCOPES.items():
-        lines += ["", f"### {title}", "", "| keys | does | name |", "| --- | --- | --- |"]
-        for action in (action for action in ACTIONS if action.scope == scope):
-            keys = " ".join(f"`{_cell(key)}`" for key in map(key_text, filter(None, action.keys.split(","))))
-            lines.append(f"| {keys or 'palette'} | {_cell(action.help)} | `{action.name}` |")
-    return before + "\n".join([*lines, "", KEYS_END]) + rest.partition(KEYS_END)[2]
+def tui() -> str:
+    """The page of the app with its keys as they are."""
+    lines = []
+    for scope, heading in SCOPES.items():
+        actions = [action for action in ACTIONS if action.scope == scope]
+        lines += ["", f"**{heading}**", "", "| keys | does | name |", "| --- | --- | --- |"] if actions else []
+        for action in actions:
+            keys = " ".join(f"`{key}`" for key in keys_of(action, {}).split())
+            lines.append(f"| {keys.replace('|', chr(92) + '|')} | {_cell(action.help)} | `{action.name}` |")
+    page = (DOCS / "tui.md").read_text(encoding="utf-8")
+    before, rest = page.split(KEYS_FROM, 1)
+    return f"{before}{KEYS_FROM}\n" + "\n".join(lines).lstrip("\n") + f"\n\n{KEYS_TO}{rest.split(KEYS_TO, 1)[1]}"
 
 
 def _cell(text: str) -> str:
@@ -67,7 +70,7 @@ def _cell(text: str) -> str:
 def main() -> int:
     """Write the pages, or say which are stale."""
     stale = []
-    for name, text in (("errors.md", errors()), ("components.md", components()), ("tui.md", app())):
+    for name, text in (("errors.md", errors()), ("components.md", components()), ("tui.md", tui())):
         file = DOCS / name
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(name)

@@ -51,6 +51,7 @@ MISTAKES = [
     ("set a = 1e999", "bad-number", "1e999", "the number is too large", "", None),
     ("set a = 'x'", "stray-character", "'", "has no meaning here", "double quotes", None),
     ("set a = \u00a03", "stray-character", "\u00a0", "NO-BREAK SPACE", "", None),
+    ("finetune on a.", "incomplete-statement", ".", "expected a name after 'a.'", "", None),
     ("finetune @", "stray-character", "@", "the character '@'", "", None),
     ('set a = "abc', "unclosed-string", '"abc', "the string is never closed", "", 'set a = "abc"'),
     ('set a = "a\\nb"', "bad-escape", "\\n", "is not an escape", "'\\\\'", 'set a = "a\\\\nb"'),

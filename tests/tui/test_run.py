@@ -254,7 +254,7 @@ async def test_with_ascii_only_all_of_it_is_ascii(trained: Path, opened: Started
     async with opened(trained, ascii_only=True) as pilot:
         await pilot.press("2")
         view = pilot.app.query_one(RunView)
-        await until(pilot, lambda: "> finetune x2" in rows(view))
+        await until(pilot, lambda: "+ finetune x2" in rows(view))
         view._choose("pretrain")
         await until(pilot, lambda: view.query_one(Curves).curves)
         table = " ".join(cell for row in rows(view).values() for cell in row)

@@ -221,6 +221,8 @@ def _unreadable(failure: _Failure) -> Diagnostic:
     if _WORD_LIKE.match(found):
         fix = Edit(span, found.replace("-", "_"))
         return Diagnostic("bad-name", span, f"'{found}' is not a name", f"names have letters, digits and '_': '{fix.new}'", (fix,))
+    if found == "." and failure.before and failure.before[-1].type == "PATH" and _end(failure.before[-1]) == failure.start:
+        return Diagnostic("incomplete-statement", span, f"expected a name after '{failure.before[-1]}.'")
     hint = "strings stand in double quotes" if found in _QUOTES else ""
     return Diagnostic("stray-character", span, f"the character {shown(found)} has no meaning here", hint)
 

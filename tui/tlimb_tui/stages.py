@@ -119,7 +119,7 @@ def stage_rows(listed: Iterable[Group], snapshot: Snapshot | None, opened: Colle
         if len(stages) == 1:
             rows.append(_line(group.id, group.title, stages[0], metric, ascii_only=ascii_only))
             continue
-        arrow = ("v" if group.id in opened else ">") if ascii_only else ("▾" if group.id in opened else "▸")
+        arrow = ("-" if group.id in opened else "+") if ascii_only else ("▾" if group.id in opened else "▸")
         found = mark(group, snapshot)
         title = f"{arrow} {group.title} {'x' if ascii_only else '×'}{len(stages)}"
         rows.append(Line(group.id, found.state, (title, found.detail, spread(stages, metric), "", "")))

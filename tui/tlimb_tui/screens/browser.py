@@ -62,16 +62,16 @@ class Browser(Chooser[Place]):
             entries = []
         recipes = [path for path in entries if path.suffix == ".tlr" and path.is_file()]
         for path in recipes[:MANY]:
-            yield Row(Content.assemble(f"  {path.name:<28} ", (_first_line(path), "$foreground-muted")), Place("recipe", path))
+            yield Row(Content.assemble(f"  {path.name:<28} ", (_first_line(path), "dim")), Place("recipe", path))
         if not recipes:
-            yield Row(Content.styled("  no recipe in this folder yet", "$foreground-muted"), Place("shipped", asset("recipes", "demo.tlr")))
+            yield Row(Content.styled("  no recipe in this folder yet", "dim"), Place("shipped", asset("recipes", "demo.tlr")))
         yield Row(Content("  ../"), Place("folder", self.folder.parent))
         for path in [path for path in entries if not path.name.startswith(".") and path.is_dir()][:MANY]:
             yield Row(Content(f"  {path.name}/"), Place("folder", path))
         yield _heading("begin a new one")
-        yield Row(Content.assemble(f"  {'empty':<28} ", ("nothing in it", "$foreground-muted")), Place("empty", self.folder))
+        yield Row(Content.assemble(f"  {'empty':<28} ", ("nothing in it", "dim")), Place("empty", self.folder))
         for path in sorted(asset("recipes").glob("*.tlr")):
-            yield Row(Content.assemble(f"  from {path.stem:<23} ", (_first_line(path), "$foreground-muted")), Place("shipped", path))
+            yield Row(Content.assemble(f"  from {path.stem:<23} ", (_first_line(path), "dim")), Place("shipped", path))
         yield _heading("opened last")
         for path in recent():
             yield Row(Content(f"  {path}"), Place("recipe", path))

@@ -234,7 +234,7 @@ class ConfigsView(View):
         text = dump(dict(stage.config))
         self.explained = Explained(text, lines(text, Origins(recipe, stage)))
         self.code.border_title = self._plain(f"{stage.name} {stage.digest[:8]} · YAML")
-        self.code.border_subtitle = "v: Nextflow · y copies · w writes"
+        self.code.border_subtitle = self._plain("v: Nextflow · y copies · w writes")
         self.code.show(text, "yaml", self._linked())
         self._say()
 
@@ -262,7 +262,7 @@ class ConfigsView(View):
         mine = [line for line in self._files["jobs.csv"].splitlines()[1:] if line.split(",")[0] == job]
         text += f"\n// jobs.csv: id,step,config,needs\n// {mine[0] if mine else job}\n"
         self.code.border_title = self._plain(f"{name} · main.nf of the Nextflow project")
-        self.code.border_subtitle = "v: YAML · y copies · w writes"
+        self.code.border_subtitle = self._plain("v: YAML · y copies · w writes")
         self.code.show(text, "nextflow")
         self._say()
 

@@ -367,7 +367,7 @@ class DataView(View):
         for page in PAGES:
             others = " · ".join(TITLES[other] for other in pages if other != page)
             if page in pages:
-                self.query_one(f"#data-{page}").border_subtitle = f"v: {others}"
+                self.query_one(f"#data-{page}").border_subtitle = self._plain(f"v: {others}")
 
     def action_page(self) -> None:
         """The next page."""

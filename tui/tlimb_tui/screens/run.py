@@ -284,7 +284,7 @@ class RunView(View):
         choice = self.choice if self.choice in offered else next(iter(offered), "")
         if choice:
             more = f" · m: {', '.join(name for name in offered if name != choice)[:60]}" if len(offered) > 1 else ""
-            self.query_one(Curves).show(f"{choice} by epoch{more}", chosen(history, choice))
+            self.query_one(Curves).show(self._plain(f"{choice} by epoch{more}"), chosen(history, choice))
         else:
             self.query_one(Curves).show("", (), nothing=self._nothing(stage))
 

@@ -43,8 +43,7 @@ class CompletionList(OptionList, can_focus=False):
         if choices:
             width = min(24, max(len(choice.word) for choice in self.choices))
             self.add_options(
-                Option(Content.assemble(f" {choice.word:<{width}}  ", (choice.help.partition("\n")[0], "$foreground-muted")))
-                for choice in self.choices
+                Option(Content.assemble(f" {choice.word:<{width}}  ", (choice.help.partition("\n")[0], "dim"))) for choice in self.choices
             )
             self.highlighted = 0
             self.absolute_offset = place

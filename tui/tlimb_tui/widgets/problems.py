@@ -63,9 +63,9 @@ def told(problem: Diagnostic, text: str, *, ascii_only: bool = False, fixable: s
     line, column = position(text, problem.span.start)
     sign = "!" if problem.severity == "warning" else "x" if ascii_only else "✖"
     style = "$text-warning" if problem.severity == "warning" else "$text-error"
-    parts: list[str | tuple[str, str]] = [(f"{sign} ", style), (f"{line}:{column} ", "$foreground-muted"), problem.message]
-    if problem.hint:
-        parts += [(f" - {problem.hint}", "$foreground-muted")]
+    parts: list[str | tuple[str, str]] = [(f"{sign} ", style), (f"{line}:{column} ", "dim"), problem.message]
     if problem.fix and fixable:
-        parts += [(f"   {fixable}", "$text-primary")]
+        parts += [(f"  {fixable}", "$text-primary")]
+    if problem.hint:
+        parts += [(f" - {problem.hint}", "dim")]
     return Content.assemble(*parts)
