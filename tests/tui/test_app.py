@@ -226,19 +226,19 @@ async def test_words_are_completed(started: Started) -> None:
         completions = app.screen.query_one(CompletionList)
         await pilot.press("t")
         await write(pilot, "pre")
-        assert completions.chosen == "pretrain"
+        await until(pilot, lambda: completions.display and completions.chosen == "pretrain")
         await pilot.press("tab")
         await write(pilot, " ")
-        assert completions.display
+        await until(pilot, lambda: completions.display and completions.chosen != "pretrain")
         await pilot.press("down", "down", "enter")
         await write(pilot, " on demo.")
+        await until(pilot, lambda: completions.display and "age" in str(completions.chosen))
         await pilot.press("tab")
-        await pilot.pause()
-        assert re.fullmatch(r"pretrain resnet\d+ on demo.age", app.workspace.text)
+        await until(pilot, lambda: re.fullmatch(r"pretrain resnet\d+ on demo.age", app.workspace.text))
         await pilot.press("space", "ctrl+@")
-        assert completions.display
+        await until(pilot, lambda: completions.display)
         await pilot.press("escape")
-        assert not completions.display
+        await until(pilot, lambda: not completions.display)
         assert app.editor.has_focus
         await pilot.press("enter")
         assert app.workspace.text.endswith("\n")

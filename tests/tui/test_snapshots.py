@@ -40,7 +40,12 @@ def ready(*keys: str) -> Callable[[Pilot[int]], object]:
                 break
             await pilot.pause(0.02)
         await pilot.press(*keys)
-        await pilot.pause(0.3)
+        shown = ""
+        for _ in range(50):  # until nothing changes any more
+            await pilot.pause(0.4)
+            before, shown = shown, app.export_screenshot(title="")
+            if shown == before:
+                break
 
     return before
 
