@@ -47,7 +47,9 @@ def _one(diagnostic: Diagnostic, text: str, filename: str, color: bool) -> str:
         left = max(diagnostic.span.start - start, 0) if number == first else len(line) - len(line.lstrip())
         right = min(diagnostic.span.end - start, len(line))
         before, inside = visible(line[:left]), visible(line[left:right], cell_width(visible(line[:left])))
-        after = visible(line[right:], cell_width(before) + cell_width(inside)) if right >= left else visible(line[left:], cell_width(before))
+        after = (
+            visible(line[right:], cell_width(before) + cell_width(inside)) if right >= left else visible(line[left:], cell_width(before))
+        )
         lines.append(paint(f"{number:{gutter}} |", "gutter") + f" {before}{inside}{after}".rstrip())
         carets = " " * cell_width(before) + paint("^" * max(cell_width(inside), 1), diagnostic.severity)
         hint = diagnostic.hint.replace("\n", " ") if number == last else ""
