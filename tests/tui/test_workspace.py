@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlimb.errors import Edit, InputError, Span
+from tlimb.recipe.check import check
 from tlimb.recipe.parse import parse
 from tlimb.recipe.tree import Training
 from tlimb_tui.merge import chunks, merge
@@ -92,6 +93,7 @@ def test_whatever_is_typed_the_workspace_agrees_with_a_fresh_parse(edits: list[t
         start = place % (len(workspace.text) + 1)
         workspace.set_text(workspace.text[:start] + new + workspace.text[start + length :])
         assert workspace.parsed == parse(workspace.text)
+        assert workspace._meaning == check(workspace.recipe, workspace.catalogue, workspace.datasets)
         kept = [node for number, node in enumerate(workspace.recipe.statements) if number not in workspace.broken]
         assert tuple(kept) == workspace.parsed.recipe.statements
         for node in workspace.recipe.statements:

@@ -1,8 +1,8 @@
 """The meaning of a recipe checked against the catalogue and the data sets: every mistake at once, each with span and way out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tlimb.catalogue.fields import accepted, fields, fits, in_words, out_of_range
 from tlimb.catalogue.keys import DEFAULTS, KEYS, KIND_AT, SECTIONS, full_path, kind_at
@@ -48,10 +48,29 @@ Labels = Literal["all", "any", "none"]
 _PATHS = {kind: path for path, kind in KIND_AT.items()} | {"data": "data"}
 
 
-def check(recipe: Recipe, catalogue: Catalogue, datasets: Mapping[str, Dataset]) -> list[Diagnostic]:
-    """All mistakes of meaning, sorted by place; those of syntax come from `parse`."""
+Memory: TypeAlias = set[Hashable]
+"""Stages that a checker found right, by all that this follows from, files outside the recipe left out. It belongs to one catalogue and
+one state of the data sets."""
+
+
+def check(
+    recipe: Recipe,
+    catalogue: Catalogue,
+    datasets: Mapping[str, Dataset],
+    memory: Memory | None = None,
+    unsure: Collection[int] = (),
+) -> list[Diagnostic]:
+    """All mistakes of meaning, sorted by place; those of syntax come from `parse`.
+
+    Args:
+        recipe: the recipe.
+        catalogue: the catalogue.
+        datasets: the data sets.
+        memory: what is kept from one text to the next while a recipe is typed.
+        unsure: the statements whose text is not that of their node.
+    """
     checker = _Checker(recipe, catalogue, datasets)
-    checker.run()
+    checker.run(memory, unsure)
     return sorted(checker.found, key=lambda diagnostic: diagnostic.span)
 
 
@@ -76,13 +95,15 @@ class _Checker:
     data_class: str = DEFAULTS["data"]
     classes: dict[tuple[str, ...], dict[str, str]] = field(default_factory=dict)
     """The class of each section, by the words that it follows from: many stages have the same, and a look-up costs."""
+    outside: bool = False
+    """Whether files outside the recipe were looked at: weights, code of one's own."""
 
     def __post_init__(self) -> None:
         self.names = stage_names(self.recipe)
         self.parents = stage_parents(self.recipe)
         self.parts = {s.dataset: [part.name for part in s.parts] for s in self.recipe.statements if isinstance(s, Split)}
 
-    def run(self) -> None:
+    def run(self, memory: Memory | None, unsure: Collection[int]) -> None:
         statements = self.recipe.statements
         self._unique_names()
         self._once()
@@ -113,7 +134,10 @@ class _Checker:
                 case Rank():
                     self._metric(statement.metric, statement.metric_span, "rank by")
                 case Training():
-                    self.stage(statement, index)
+                    if memory is None or index in unsure or self.parents[index] in unsure:
+                        self.stage(statement, index)
+                    else:
+                        self._stage_unless_known(statement, index, memory)
         if not any(isinstance(statement, Training) and VERBS[statement.verb].trains for statement in statements):
             self._error(
                 "no-stage",
@@ -252,6 +276,25 @@ class _Checker:
             self._unknown("unknown-metric", "metric", written, span, offered, message)
 
     # ------------------------------------------------------------------ stages
+    def _stage_unless_known(self, statement: Training, index: int, memory: Memory) -> None:
+        """A stage is as right as when the same text stood at the same place: under the same parent and the same DataModule."""
+        parent = self.parents[index]
+        origin = None if parent is None else self.recipe.statements[parent].span
+        text = self.recipe.text
+        key = (
+            text[statement.span.start : statement.span.end],
+            None if origin is None else text[origin.start : origin.end],
+            parent is not None and parent < index,
+            self.data_class,
+            tuple((dataset, *parts) for dataset, parts in self.parts.items()),
+        )
+        if key in memory:
+            return
+        before, self.outside = len(self.found), ("data", self.data_class) not in self.catalogue.components
+        self.stage(statement, index)
+        if len(self.found) == before and not self.outside:
+            memory.add(key)
+
     def stage(self, statement: Training, index: int) -> None:
         """One training statement."""
         verb = VERBS[statement.verb]
@@ -317,6 +360,7 @@ class _Checker:
         above = [name for name in self.names[:index] if name]
         if source is not None and "from" in verb.clauses:
             if isinstance(source.payload, Text):
+                self.outside = True
                 try:
                     self.catalogue.weights(source.payload.value)
                 except InputError as error:
@@ -451,6 +495,7 @@ class _Checker:
 
     # ------------------------------------------------------------------ components and settings
     def _component(self, kind: str, component: Component) -> None:
+        self.outside |= (kind, component.name) not in self.catalogue.components
         try:
             entry = self.catalogue.find(kind, component.name)
             refusal = self.catalogue.own.refusal(component.name) if entry is None else None

@@ -16,7 +16,7 @@ from typing import Any
 from tlimb.catalogue.datasets import built_in, find_datasets
 from tlimb.catalogue.registry import Catalogue, load_catalogue
 from tlimb.errors import Diagnostic, Edit, InputError, RecipeError, Span
-from tlimb.recipe.check import check
+from tlimb.recipe.check import Memory, check
 from tlimb.recipe.parse import Reading, newline, read, shifted, verb_of
 from tlimb.recipe.tree import Data, ParsedRecipe, Recipe, Split, Statement, Target, Training
 from tlimb.run.opening import Opened, Source
@@ -24,6 +24,10 @@ from tlimb.run.store import Store
 from tlimb.stages.graph import StageGraph
 from tlimb_tui.lines import uneven_lines
 from tlimb_tui.merge import Merged, difference, merge
+
+
+_REMEMBERED = 20_000
+"""Stages that the checker remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Workspace:
         except InputError as error:
             self.datasets, self.datasets_error = built_in(), error
         self._read: set[str] = set()
+        self._right: Memory = set()
 
     @property
     def name(self) -> str:
@@ -183,7 +188,9 @@ class Workspace:
         """Bring the diagnostics up to date."""
         self.reading = self._unread() if self.lazy else ()
         if not self.reading:
-            self._meaning = check(self.recipe, self.catalogue, self.datasets)
+            if len(self._right) > _REMEMBERED:
+                self._right.clear()
+            self._meaning = check(self.recipe, self.catalogue, self.datasets, self._right, self.broken)
         meaning = self._meaning
         if error := self.datasets_error:  # what cannot be read is why a name is not known
             meaning = [
