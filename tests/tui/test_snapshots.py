@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from tests.tui.conftest import RECIPE
 from tlimb_tui import keymap
@@ -40,6 +41,8 @@ def ready(*keys: str) -> Callable[[Pilot[int]], object]:
                 break
             await pilot.pause(0.02)
         await pilot.press(*keys)
+        for field in app.screen.query(Input):
+            field.cursor_blink = False
         shown = ""
         for _ in range(50):  # until nothing changes any more
             await pilot.pause(0.4)
