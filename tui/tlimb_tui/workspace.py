@@ -25,7 +25,6 @@ from tlimb.stages.graph import StageGraph
 from tlimb_tui.lines import uneven_lines
 from tlimb_tui.merge import Merged, difference, merge
 
-
 _REMEMBERED = 20_000
 """Stages that the checker remembers."""
 
