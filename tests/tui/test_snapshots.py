@@ -43,6 +43,7 @@ def ready(*keys: str) -> Callable[[Pilot[int]], object]:
         await pilot.press(*keys)
         for field in app.screen.query(Input):
             field.cursor_blink = False
+            field._cursor_visible = True  # also where it was told so while the cursor was out
         shown = ""
         for _ in range(50):  # until nothing changes any more
             await pilot.pause(0.4)
