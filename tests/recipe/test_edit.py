@@ -455,7 +455,8 @@ def test_what_is_bypassed_comes_back(text: str, data: st.DataObject) -> None:
         else:
             assert after[other][1] == refers
     settings_back = {other for other in before if isinstance(before[other][0], str) and before[other][1] == own}
-    assert settings_back <= set(after)
+    if ";" not in text:  # of a line that statements share, the settings stay comments
+        assert settings_back <= set(after)
 
 
 def test_only_whole_statements_come_back() -> None:

@@ -220,7 +220,7 @@ def test_a_training_that_is_cancelled_and_then_loses_its_node_ends_as_one_left_a
 
 
 MANY = """data axial_slice(size=24x24)
-train resnet10(widen_factor=0.25) on tiny.age with epochs=10
+train resnet10(widen_factor=0.25) on tiny.age with epochs=20
 sweep lr in [1e-4, 2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 7e-4, 8e-4, 9e-4, 1e-3, 2e-3, 3e-3]
 """
 

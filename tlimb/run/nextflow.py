@@ -258,15 +258,15 @@ class _Follower:
                 self._event(digest, line)
             if digest in self.packs and (results := _results(self.store.partial(FINISHED) / digest)):
                 self._finished(digest, results)
+        for line in self._news(self.console):  # before the trace, so that what was tried again is told before its end
+            if found := re.search(r"(Submitted|Re-?submitted) process > [\w:]+ \(\S*-(\w+)\)", line):
+                self._submitted(found[2], again=found[1] != "Submitted")
         for line in self._news(self.trace):
             row = dict(zip(self._header(), next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE)), strict=False))
             tag = row.get("tag", "").rpartition("-")[2]
             self.rows[tag] = row
             if row["status"] in ("COMPLETED", "CACHED"):
                 self._ended(tag)
-        for line in self._news(self.console):
-            if found := re.search(r"(Submitted|Re-?submitted) process > [\w:]+ \(\S*-(\w+)\)", line):
-                self._submitted(found[2], again=found[1] != "Submitted")
 
     def outcome(self, *, interrupted: bool) -> Outcome:
         """What became of every stage, once the engine has ended."""

@@ -164,7 +164,7 @@ class Continuation(Callback):
         step.ready = step.completed = steps
         loop.epoch_loop._batches_that_stepped = steps
         self._safe_epoch = self.resumed_from = epoch
-        print(f"going on after epoch {epoch}")
+        print(f"going on after epoch {epoch}", flush=True)  # also where the process is ended by force
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning has just set handlers of its own."""
