@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import RECIPE
 from tlimb_tui import keymap
@@ -18,7 +18,9 @@ Compare = Callable[..., bool]
 
 @pytest.fixture(autouse=True)
 def _in_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder whose name is not seen, and nothing known of networks."""
+    """A folder whose name is not seen, nothing known of networks, and cursors that do not blink."""
+    for field in (Input, TextArea):
+        monkeypatch.setattr(vars(field)["cursor_blink"], "_default", False)
     monkeypatch.setenv("TLIMB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "lab").mkdir()
     monkeypatch.chdir(tmp_path / "lab")
@@ -35,15 +37,11 @@ def ready(*keys: str) -> Callable[[Pilot[int]], object]:
 
     async def before(pilot: Pilot[int]) -> None:
         app = cast(TlimbApp, pilot.app)
-        app.editor.cursor_blink = False
         for _ in range(200):
             if not app.workspace.reading and (app.workspace.plan is not None or app.workspace.problems) and app.states is not None:
                 break
             await pilot.pause(0.02)
         await pilot.press(*keys)
-        for field in app.screen.query(Input):
-            field.cursor_blink = False
-            field._cursor_visible = True  # also where it was told so while the cursor was out
         shown = ""
         for _ in range(50):  # until nothing changes any more
             await pilot.pause(0.4)

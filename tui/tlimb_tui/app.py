@@ -325,6 +325,7 @@ class TlimbApp(App[int]):
         assert self.workspace.path is not None
         remember(self.workspace.path)
         self._tell("recipe_changed")
+        self._plan()
         self.say(f"saved {self.workspace.path}")
         return True
 
