@@ -180,6 +180,11 @@ async def test_selecting_goes_both_ways(started: Started) -> None:
         assert selected.id == "evaluate"
         await pilot.press("escape")
         assert app.edit_view.graph.has_focus
+        app.select(3)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.edit_view.pane == "inspector"
+        assert "inspector · sweep" in screen_text(app)
 
 
 async def test_clicks_select_and_tabs_change(started: Started) -> None:
@@ -414,9 +419,9 @@ async def test_a_new_recipe_asks_for_its_name(started: Started, tmp_path: Path) 
         field.value = str(tmp_path / "absent" / "x")
         await pilot.press("enter")
         assert "no folder" in screen_text(app)
-        field.value = str(tmp_path / "lab" / "mine")
+        field.value = "mine"
         await pilot.press("enter")
-        await pilot.pause()
+        await until(pilot, lambda: app.workspace.plan is not None)
         assert (tmp_path / "lab" / "mine.tlr").read_text() == "train resnet18 on demo.age\n"
         assert app.workspace.name == "mine.tlr"
         assert not app.workspace.dirty

@@ -88,6 +88,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("find", "slash,ctrl+f", "Find", "Find a stage, or words in the text.", "edit", show=True),
     Action("undo", "u,ctrl+z", "Undo", "Take back the last change of the text, whoever made it.", "edit"),
     Action("redo", "ctrl+r,ctrl+y", "Redo", "Make the change again that was taken back.", "edit"),
+    Action("inspect", "enter", "Inspector", "Open the selected statement in the inspector.", "edit"),
     Action("to_text", "t", "Text", "Go from the graph to the line of the selected statement.", "edit"),
     Action("to_graph", "escape", "Graph", "Go back to the graph.", "edit"),
     # ------------------------------------------------------------------ the text (S)

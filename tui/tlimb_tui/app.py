@@ -358,8 +358,9 @@ class TlimbApp(App[int]):
         return await self._save_under_a_name()
 
     async def _save_under_a_name(self) -> bool:
-        proposed = self.workspace.path or self.workspace.folder / "recipe.tlr"
-        path = await self.push_screen_wait(AskName("Save the recipe as", str(proposed)))
+        folder = self.workspace.folder
+        name = self.workspace.path.name if self.workspace.path is not None else "recipe.tlr"
+        path = await self.push_screen_wait(AskName(f"Save the recipe in {folder} as", name, folder))
         return path is not None and self._save(path)
 
     # ------------------------------------------------------------------ problems

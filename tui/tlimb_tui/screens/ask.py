@@ -65,11 +65,11 @@ class Ask(Question[str]):
 
 
 class AskName(Question[Path]):
-    """A file to write."""
+    """A file to write; what is typed without a folder is in the given one."""
 
-    def __init__(self, question: str, value: str) -> None:
+    def __init__(self, question: str, value: str, folder: Path = Path()) -> None:
         super().__init__()
-        self.question, self.value = question, value
+        self.question, self.value, self.folder = question, value, folder
         self._sure = ""
 
     def compose(self) -> ComposeResult:
@@ -86,7 +86,7 @@ class AskName(Question[Path]):
         if not written:
             return
         try:
-            path = Path(written).expanduser()
+            path = self.folder / Path(written).expanduser()
             path = path if path.suffix or path.is_dir() or not path.name else path.with_suffix(".tlr")
             if path.is_dir():
                 hint.update(f"{path} is a folder")

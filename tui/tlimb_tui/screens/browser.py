@@ -64,7 +64,8 @@ class Browser(Chooser[Place]):
         for path in recipes[:MANY]:
             yield Row(Content.assemble(f"  {path.name:<28} ", (_first_line(path), "dim")), Place("recipe", path))
         if not recipes:
-            yield Row(Content.styled("  no recipe in this folder yet", "dim"), Place("shipped", asset("recipes", "demo.tlr")))
+            told = "  no recipe in this folder yet: enter begins one from the demo"
+            yield Row(Content.styled(told, "dim"), Place("shipped", asset("recipes", "demo.tlr")))
         yield Row(Content("  ../"), Place("folder", self.folder.parent))
         for path in [path for path in entries if not path.name.startswith(".") and path.is_dir()][:MANY]:
             yield Row(Content(f"  {path.name}/"), Place("folder", path))

@@ -171,6 +171,10 @@ class EditView(Editing):
         """Make it again."""
         self.editor.redo()
 
+    def action_inspect(self) -> None:
+        """Open the inspector."""
+        self.show_pane("inspector")
+
     def action_to_text(self) -> None:
         """Go to the selected line."""
         self.show_pane("editor")

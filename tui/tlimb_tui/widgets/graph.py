@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size, Spacing
 from textual.message import Message
@@ -363,6 +364,8 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
             self._open(here.id)
         elif here is not None:
             self.post_message(self.Activated(self, here))
+        else:
+            raise SkipAction  # whoever is around may know what is selected
 
     def action_toggle_mode(self) -> None:
         self.mode = "rails" if self.shown_as == "boxes" else "boxes"
