@@ -827,15 +827,16 @@ def new(name: str, origin: str) -> None:
 @click.option("--web", is_flag=True, help="Serve it to a browser of this machine; whoever reaches the port can do what you can.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Of --web.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only.")
+@click.option("--trust", "trusted", is_flag=True, help="Run own components that lie beside the recipe.")
 @store_option
 @datasets_option
-def tui(path: Path | None, web: bool, port: int, ascii_only: bool, store: Path | None, datasets: Path | None) -> None:
+def tui(path: Path | None, web: bool, port: int, ascii_only: bool, trusted: bool, store: Path | None, datasets: Path | None) -> None:
     """Open the app: edit a recipe as text and as a graph, run it, compare results."""
     if web:
         from tlimb_tui.web import serve
 
-        serve(path, port=port, ascii_only=ascii_only, store=store, datasets=datasets)
+        serve(path, port=port, ascii_only=ascii_only, trusted=trusted, store=store, datasets=datasets)
         return
     from tlimb_tui.start import start
 
-    click.get_current_context().exit(start(path, ascii_only=ascii_only, store=store, datasets=datasets))
+    click.get_current_context().exit(start(path, ascii_only=ascii_only, trusted=trusted, store=store, datasets=datasets))

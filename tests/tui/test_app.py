@@ -387,9 +387,11 @@ async def test_ascii_and_no_colour(started: Started, monkeypatch: pytest.MonkeyP
         await until(pilot, lambda: app.workspace.problems)
         await pilot.press("p")
         await pilot.pause()
-        inside = [line[1:-1] for line in screen_text(app).splitlines()[2:-8]]
-        assert not re.search(r"[○◌◐✔≡✖▶▌]", "\n".join(inside))
         assert "x 3:" in screen_text(app) or "x 4:" in screen_text(app)
+        for keys in (["f1"], ["escape", "t", "end", "space"], *([f"alt+{tab}"] for tab in "2345")):
+            await pilot.press(*keys)
+            await pilot.pause()
+            assert screen_text(app).isascii()
 
 
 # ---------------------------------------------------------------------- files
@@ -447,6 +449,16 @@ async def test_a_change_on_disk_is_taken_or_merged(started: Started, tmp_path: P
         await pilot.press("u", "u", "u")
         await pilot.pause()
         assert app.workspace.text == RECIPE
+
+
+async def test_data_sets_that_another_program_writes_are_read(started: Started, tmp_path: Path) -> None:
+    async with started(RECIPE.replace("demo.age", "mine.age")) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: any(problem.code == "unknown-dataset" for problem in app.workspace.problems))
+        (tmp_path / "lab" / "datasets.yaml").write_text("mine: {format: demo}\n")
+        app._look_at_file()
+        await until(pilot, lambda: app.workspace.plan is not None)
+        assert not app.workspace.problems
 
 
 async def test_the_browser_opens_begins_and_remembers(started: Started, tmp_path: Path) -> None:
@@ -567,7 +579,9 @@ async def test_a_folder_that_is_gone_is_told(started: Started, tmp_path: Path) -
 
 def test_what_cannot_be_read_is_told_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "a.tlr").write_bytes(b"\xff\xfe")
-    for path, words in ((tmp_path / "a.tlr", "not UTF-8"), (tmp_path / "b" / "c.tlr", "no folder")):
+    (tmp_path / "b.tlr").write_text(RECIPE)
+    told = {"a.tlr": "not UTF-8", "b/c.tlr": "no folder", "b.tlr": "needs a terminal"}
+    for path, words in ((tmp_path / name, words) for name, words in told.items()):
         done = subprocess.run([sys.executable, "-m", "tlimb", "tui", str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert words in done.stderr

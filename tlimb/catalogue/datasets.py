@@ -25,6 +25,7 @@ __all__ = [
     "Scan",
     "add_entry",
     "built_in",
+    "datasets_files",
     "describe",
     "dump_datasets",
     "find_datasets",
@@ -81,13 +82,9 @@ def find_datasets(start: Path | None = None, explicit: Path | None = None) -> Da
     Raises:
         InputError: a file is not YAML or not a mapping, or `explicit` does not exist.
     """
-    if explicit is not None:
-        files = [Path(explicit)]
-        if not files[0].is_file():
-            raise InputError(f"{explicit}: no such file", "give --datasets the path of a datasets.yaml")
-    else:
-        here = Path(start).resolve() if start is not None else Path.cwd()
-        files = [file for folder in (here, *here.parents, user_config_path("tlimb")) if (file := folder / FILE).is_file()]
+    files = [file for file in datasets_files(start, explicit) if file.is_file()]
+    if explicit is not None and not files:
+        raise InputError(f"{explicit}: no such file", "give --datasets the path of a datasets.yaml")
     entries: dict[str, Dataset | InputError] = {}
     weights: dict[str, Path] = {}
     for file in files:
@@ -98,6 +95,14 @@ def find_datasets(start: Path | None = None, explicit: Path | None = None) -> Da
                 entries[name] = _entry(name, entry, file.resolve())
     entries.setdefault("demo", built_in()["demo"])
     return Datasets(entries, tuple(files), weights)
+
+
+def datasets_files(start: Path | None = None, explicit: Path | None = None) -> list[Path]:
+    """Where `find_datasets` looks, whether or not there is a file."""
+    if explicit is not None:
+        return [Path(explicit)]
+    here = Path(start).resolve() if start is not None else Path.cwd()
+    return [folder / FILE for folder in (here, *here.parents, user_config_path("tlimb"))]
 
 
 def built_in() -> Datasets:

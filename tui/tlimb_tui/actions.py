@@ -190,7 +190,9 @@ def keys_of(action: Action, keymap: Mapping[str, str]) -> str:
     return " ".join(key_text(key) for key in keymap.get(action.name, action.keys).split(",") if key.strip())
 
 
-def key_text(key: str) -> str:
+def key_text(key: str, *, ascii_only: bool = False) -> str:
     """How a key is written: ``^s``, ``f5``, ``.``."""
     *modifiers, last = key.strip().split("+")
-    return "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers) + format_key(last)
+    written = format_key(last)
+    name = written if written.isascii() or not ascii_only else last
+    return "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers) + name

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
@@ -21,9 +22,10 @@ from tlimb.recipe.parse import verb_of
 from tlimb.recipe.tree import Training
 from tlimb.run.monitor import Monitor, Snapshot
 from tlimb_tui import recovery
-from tlimb_tui.actions import TAB_OF, Action, bindings
+from tlimb_tui.actions import TAB_OF, Action, bindings, key_text
 from tlimb_tui.keymap import Keymap
 from tlimb_tui.palette import ActionCommands
+from tlimb_tui.plain import AsciiFilter
 from tlimb_tui.recent import remember
 from tlimb_tui.screens.ask import Ask, AskName
 from tlimb_tui.screens.configs import ConfigsView
@@ -72,6 +74,7 @@ class TlimbApp(App[int]):
         super().__init__()
         self.workspace = workspace
         self.ascii_only = ascii_only
+        self._in_ascii = AsciiFilter()
         self.user_keys = keymap or Keymap({})
         self.selected: int | None = None
         self.states: Snapshot | None = None
@@ -82,10 +85,20 @@ class TlimbApp(App[int]):
         self._looking = False
         self._plan_soon: Timer | None = None
         self._keep_soon: Timer | None = None
+        self._planning = self._plan_again = False
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = DARK.name
         self.set_keymap(dict(self.user_keys.keys))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What all lines go through before they are drawn."""
+        filters = super().get_line_filters()
+        return [*filters, self._in_ascii] if self.ascii_only else filters
+
+    def get_key_display(self, binding: Binding) -> str:
+        """How the bar at the bottom writes a key."""
+        return key_text(binding.key, ascii_only=self.ascii_only)
 
     def compose(self) -> ComposeResult:
         yield Bar(id="bar")
@@ -200,10 +213,20 @@ class TlimbApp(App[int]):
             recovery.keep(self.workspace)
 
     def _plan(self) -> None:
+        """Read the data sets that the recipe names first of all, then plan it: one thing at a time, and then the latest text."""
+        if self._planning:
+            self._plan_again = True
+            return
+        self._planning, self._plan_again = True, False
         if self.workspace.reading:
-            self._in_thread(self.workspace.read_datasets(), self._data_read, group="data")
+            self._in_thread(self.workspace.read_datasets(), self._data_read, group="plan")
         else:
             self._in_thread(self.workspace.planning(), self._planned, group="plan")
+
+    def _plan_done(self) -> None:
+        self._planning = False
+        if self._plan_again:
+            self._plan()
 
     def _in_thread(self, job: Callable[[], Result], then: Callable[[Result], None], *, group: str) -> None:
         def whole() -> None:
@@ -215,16 +238,21 @@ class TlimbApp(App[int]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A fault beside the user interface is told; the text that is being edited must not go with it."""
         if event.state == WorkerState.ERROR:
-            self._looking = False
+            if event.worker.group == "states":
+                self._looking = False
+            elif event.worker.group == "plan":
+                self._plan_done()
             error = event.worker.error
             self.say(f"{type(error).__name__}: {error}; this is a fault of TLIMB", severity="error")
 
     def _data_read(self, done: Callable[[], None]) -> None:
         done()
         self._tell("recipe_changed")
-        self._after_change()
+        self._plan_again = True
+        self._plan_done()
 
     def _planned(self, result: Planned) -> None:
+        self._plan_done()
         if self.workspace.planned(result):
             self._tell("plan_changed")
             self._look()
@@ -295,6 +323,8 @@ class TlimbApp(App[int]):
             self.exit(0)  # the server is gone, and with it whoever was typing
             return
         self.text_changed(self.editor.text)
+        if self.workspace.datasets_changed():
+            self.action_reload()
         theirs = self.workspace.changed_on_disk()
         if theirs is None:
             return
@@ -486,9 +516,11 @@ class TlimbApp(App[int]):
             self.say(f"{error.message}; {error.hint}", severity="error")
 
     def action_reload(self) -> None:
-        """Read files again."""
+        """Read the data sets again, and what the recipe means by them."""
         self.workspace.reload_datasets()
-        self._look_at_file()
+        if self.workspace.datasets_error is not None:
+            self.say(f"{self.workspace.datasets_error.message}: {self.workspace.datasets_error.hint}", severity="error")
+        self._tell("recipe_changed")
         self._plan()
 
     def action_change_light(self) -> None:

@@ -71,14 +71,22 @@ class GuardedServer(Server):
         print("Each browser tab is an app of its own. ctrl+c stops the server; runs go on.", flush=True)
 
 
-def serve(path: Path | None, *, port: int, ascii_only: bool = False, store: Path | None = None, datasets: Path | None = None) -> None:
+def serve(
+    path: Path | None,
+    *,
+    port: int,
+    ascii_only: bool = False,
+    trusted: bool = False,
+    store: Path | None = None,
+    datasets: Path | None = None,
+) -> None:
     """Serve the app on loopback until interrupted; each browser tab gets a process of its own.
 
     Raises:
         InputError: the recipe cannot be read, or the port is taken.
     """
     opened(path, store, datasets)
-    command = [sys.executable, "-m", "tlimb", "tui", *(["--ascii"] if ascii_only else [])]
+    command = [sys.executable, "-m", "tlimb", "tui", *(["--ascii"] if ascii_only else []), *(["--trust"] if trusted else [])]
     for option, given in (("--store", store), ("--datasets", datasets)):
         if given is not None:
             command += [option, str(given)]

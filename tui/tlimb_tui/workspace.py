@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tlimb.catalogue.datasets import built_in, find_datasets
+from tlimb.catalogue.datasets import built_in, datasets_files, find_datasets
 from tlimb.catalogue.registry import Catalogue, load_catalogue
 from tlimb.errors import Diagnostic, Edit, InputError, RecipeError, Span
 from tlimb.recipe.check import Memory, check
@@ -132,7 +132,7 @@ class Workspace:
         """Look up what depends on the folder."""
         self.folder = self.path.resolve().parent if self.path is not None else self._given_folder or Path.cwd()
         self.catalogue: Catalogue = load_catalogue(self.folder)
-        self.reload_datasets()
+        self._find_datasets()
         self.store: Store | None = None
         self.store_error = None
         try:
@@ -141,8 +141,20 @@ class Workspace:
             self.store_error = error
 
     def reload_datasets(self) -> None:
-        """Look up the data sets anew."""
+        """Look up the data sets anew, and check the recipe by them."""
+        self._find_datasets()
+        self._check()
+
+    def datasets_changed(self) -> bool:
+        """Whether a datasets.yaml was written, made or taken away since they were looked up."""
+        return self._seen_datasets != self._datasets_files()
+
+    def _datasets_files(self) -> dict[Path, tuple[int, ...]]:
+        return {file: _signature(file) for file in datasets_files(self.folder, self._given_datasets)}
+
+    def _find_datasets(self) -> None:
         self.datasets_error = None
+        self._seen_datasets = self._datasets_files()
         try:
             self.datasets = find_datasets(self.folder, self._given_datasets)
         except InputError as error:
