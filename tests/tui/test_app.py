@@ -224,6 +224,19 @@ async def test_problems_are_gone_through_and_fixed(started: Started) -> None:
         assert app.workspace.text == text
 
 
+async def test_the_mouse_shows_a_problem_and_goes_there(started: Started) -> None:
+    async with started(RECIPE.replace("demo.sex  #", "demo.sx  #")) as pilot:
+        app = app_of(pilot)
+        await until(pilot, lambda: app.workspace.problems)
+        await pilot.click("#status")
+        assert app.editor.selected_text == "sx"
+        row, column = app.editor.selection.end
+        await pilot.hover("#editor", offset=(column + app.editor.gutter_width + 1, row + 1))
+        assert "did you mean 'sex'" in str(app.editor.tooltip)
+        await pilot.hover("#editor", offset=(5, 1))
+        assert app.editor.tooltip is None
+
+
 # ---------------------------------------------------------------------- completion
 async def test_words_are_completed(started: Started) -> None:
     async with started("") as pilot:
@@ -314,6 +327,8 @@ async def test_the_palette_runs_actions(started: Started) -> None:
         await pilot.pause(0.3)
         await pilot.press("enter")
         await until(pilot, lambda: app.theme == "tlimb-light")
+    async with started() as pilot:
+        assert app_of(pilot).theme == "tlimb-light"
 
 
 async def test_keys_can_be_changed(started: Started, tmp_path: Path) -> None:
@@ -580,7 +595,8 @@ async def test_a_folder_that_is_gone_is_told(started: Started, tmp_path: Path) -
 def test_what_cannot_be_read_is_told_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "a.tlr").write_bytes(b"\xff\xfe")
     (tmp_path / "b.tlr").write_text(RECIPE)
-    told = {"a.tlr": "not UTF-8", "b/c.tlr": "no folder", "b.tlr": "needs a terminal"}
+    (tmp_path / "c.yaml").write_text("tlimb: 1\n")
+    told = {"c.yaml": "holds configs", "a.tlr": "not UTF-8", "b/c.tlr": "no folder", "b.tlr": "needs a terminal"}
     for path, words in ((tmp_path / name, words) for name, words in told.items()):
         done = subprocess.run([sys.executable, "-m", "tlimb", "tui", str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 2

@@ -9,8 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import RECIPE
-from tlimb_tui import keymap
 from tlimb_tui.app import TlimbApp
+from tlimb_tui.screens import help
 from tlimb_tui.workspace import Workspace
 
 Compare = Callable[..., bool]
@@ -24,7 +24,7 @@ def _in_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TLIMB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "lab").mkdir()
     monkeypatch.chdir(tmp_path / "lab")
-    monkeypatch.setattr(keymap, "keymap_file", lambda: Path("keys.toml"))
+    monkeypatch.setattr(help, "keymap_file", lambda: Path("keys.toml"))
 
 
 def made(text: str = RECIPE, **options: bool) -> TlimbApp:

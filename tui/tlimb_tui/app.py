@@ -11,6 +11,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.reactive import reactive
+from textual.theme import Theme
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer
@@ -26,7 +27,7 @@ from tlimb_tui.actions import TAB_OF, Action, bindings, key_text
 from tlimb_tui.keymap import Keymap
 from tlimb_tui.palette import ActionCommands
 from tlimb_tui.plain import AsciiFilter
-from tlimb_tui.recent import remember
+from tlimb_tui.recent import last_theme, remember, remember_theme
 from tlimb_tui.screens.ask import Ask, AskName
 from tlimb_tui.screens.configs import ConfigsView
 from tlimb_tui.screens.data import DataView
@@ -88,7 +89,8 @@ class TlimbApp(App[int]):
         self._planning = self._plan_again = False
         for theme in THEMES.values():
             self.register_theme(theme)
-        self.theme = DARK.name
+        chosen = last_theme()
+        self.theme = chosen if chosen in self.available_themes else DARK.name
         self.set_keymap(dict(self.user_keys.keys))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -112,6 +114,7 @@ class TlimbApp(App[int]):
 
     def on_mount(self) -> None:
         self._opened()
+        self.theme_changed_signal.subscribe(self, self._theme_chosen)
         self.set_interval(LOOK_EVERY_S, self._look)
         self.set_interval(FILES_EVERY_S, self._look_at_file)
         for problem in self.user_keys.problems:
@@ -431,6 +434,10 @@ class TlimbApp(App[int]):
         return f"{verb.usage} - {verb.help}" if verb is not None else ""
 
     # ------------------------------------------------------------------ actions
+    def _theme_chosen(self, theme: Theme) -> None:
+        """Remember what was chosen."""
+        remember_theme(theme.name)
+
     def watch_tab(self, tab: str) -> None:
         """Show a tab."""
         self.query_one(ContentSwitcher).current = tab

@@ -428,7 +428,10 @@ def _read(path: Path) -> tuple[str, bool]:
     """
     from tlimb.run.opening import read as read_file
 
-    text = read_file(str(path)).text
+    source = read_file(str(path))
+    if source.yaml:
+        raise InputError(f"{path}: holds configs, not a recipe", "the app opens .tlr recipes; draw or run this one: tlimb graph, tlimb run")
+    text = source.text
     with suppress(OSError):
         return text, path.read_bytes().startswith(b"\xef\xbb\xbf")
     return text, False

@@ -10,6 +10,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
+from textual.content import Content
 from textual.document._document import EditResult, Location, Selection
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit as TextEdit
@@ -292,6 +293,17 @@ class RecipeEditor(TextArea, View, inherit_bindings=False):
                 return
         self._typed = event.is_printable or (event.key == "backspace" and chosen is not None)
         await super()._on_key(event)
+
+    async def _on_mouse_move(self, event: events.MouseMove) -> None:
+        """Say what is wrong under the mouse."""
+        offset = self.exact.get_index_from_location(self.get_target_document_location(event))
+        told = [f"{problem.message}\n{problem.hint}".strip() for problem in self._problems_at(offset)]
+        self.tooltip = Content("\n\n".join(told)) if told else None
+        await super()._on_mouse_move(event)
+
+    def _problems_at(self, offset: int) -> list[Diagnostic]:
+        found = self.workspace.problems
+        return [problem for problem in found if problem.span.start <= offset < max(problem.span.end, problem.span.start + 1)]
 
     def on_blur(self) -> None:
         """The list goes with the cursor."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
-from tlimb.errors import Edit
+from tlimb.errors import Diagnostic, Edit
 from tlimb.recipe.patch import apply
 from tlimb.recipe.render import position
 from tlimb_tui.actions import action_of, keys_of
@@ -45,12 +45,21 @@ class StatusLine(View):
         self._preview = None if edits is None else change_told(self.tlimb.workspace.text, edits, label)
         self.refresh()
 
+    def on_click(self) -> None:
+        """Go to the problem that is told."""
+        problem = self._problem()
+        if problem is not None:
+            self.tlimb.go_to_problem(problem, focus=True)
+
+    def _problem(self) -> Diagnostic | None:
+        return self.tlimb.problem_here() or next(iter(self.tlimb.workspace.problems), None)
+
     def render(self) -> Content:
         """What is most worth saying."""
         if self._preview is not None:
             return self._preview
         app = self.tlimb
-        problem = app.problem_here() or next(iter(app.workspace.problems), None)
+        problem = self._problem()
         if problem is None:
             return Content.styled(app.hint(), "$foreground-muted")
         keys = [keys_of(action_of(name), app.user_keys.keys).partition(" ")[0] for name in ("edit.next_problem", "edit.fix_problem")]
