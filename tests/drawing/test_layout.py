@@ -98,3 +98,9 @@ def test_wires_that_change_sides_go_around_each_other() -> None:
     layout = lay_out(Picture(nodes, links))
     rows = grid(boxes.render(layout, Look()))
     assert {box.node.id: reached(layout, rows, box) for box in layout.boxes[:2]} == {"a": {"d", "e"}, "b": {"c", "f"}}
+
+
+def test_a_title_without_width_keeps_its_place() -> None:
+    layout = lay_out(Picture((Node("n0", 0, "train", "\ufeff"),), ()), 90)
+    for row in boxes.render(layout, Look({"n0": Mark("running", "\ufeff")}, words=True)):
+        assert cells.width("".join(segment.text for segment in row)) == layout.width

@@ -6,6 +6,7 @@ from tlimb.drawing import cells
 from tlimb.drawing.layout import Box, Layout
 from tlimb.drawing.lines import drawn, touching
 from tlimb.drawing.segments import Face, Look, Segment, joined, plain_text
+from tlimb.recipe.render import visible
 
 ROUND, SQUARE, HEAVY = ("╭─╮", "│ │", "╰─╯"), ("┌─┐", "│ │", "└─┘"), ("┏━┓", "┃ ┃", "┗━┛")
 
@@ -90,7 +91,7 @@ def _top(box: Box, face: Face, top: str, frame: str) -> Iterator[tuple[str, str]
 
 def _fits_above(box: Box, face: Face) -> bool:
     """Whether the detail has room beside the title: both, the sign, four cells of frame, and blanks between."""
-    texts = (_sign(face), box.node.title, face.fold, face.detail)
+    texts = (_sign(face), visible(box.node.title), face.fold, face.detail)
     return not face.dim and sum(map(cells.width, texts)) + 7 <= box.width
 
 

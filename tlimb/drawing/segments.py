@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TypeAlias
 
 from tlimb.drawing import cells
@@ -51,7 +52,7 @@ class Look:
             letter=letter,
             glyph=mark.glyph if told else "",
             style="dim" if dim else "letter" if letter else f"state-{mark.state}",
-            fold=f" ×{node.fold}" if node.fold > 1 else "",
+            fold=node.times,
             detail=reason or "" if dim else " ".join(filter(None, (word, mark.detail))),
             dim=dim,
             pressing=mark.state in PRESSING,
@@ -75,7 +76,7 @@ class Face:
 
 def joined(parts: Iterable[Part], *, ascii_only: bool) -> list[Segment]:
     """Parts as one row: blanks between them, neighbours of one style together."""
-    return [Segment(cells.plain(text) if ascii_only else text, style) for text, style in _runs(sorted(parts))]
+    return [Segment(cells.plain(text) if ascii_only else text, style) for text, style in _runs(sorted(parts, key=itemgetter(0)))]
 
 
 def _runs(parts: Iterable[Part]) -> Iterator[tuple[str, str]]:
