@@ -8,6 +8,10 @@ _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 _FLOAT, _FIRST = "tag:yaml.org,2002:float", list("-+0123456789")
 
 
+FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads what `Dumper` wrote, in C where that is there; 1e-4 of other writers stays text."""
+
+
 class Loader(yaml.SafeLoader):
     """Reads 1e-4 as a number."""
 

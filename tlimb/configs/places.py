@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from tlimb.plainyaml import FastLoader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Place:
 
 def places(text: str) -> tuple[Place, ...]:
     """The fields of a YAML document, each before those that it holds; entries of lists are numbered from 0."""
-    root = yaml.compose(text, Loader=_Loader)
+    root = yaml.compose(text, Loader=FastLoader)
     return tuple(_within(root, "")) if root is not None else ()
 
 

@@ -6,10 +6,8 @@ from typing import Any
 import yaml
 
 from tlimb.errors import InputError
-from tlimb.plainyaml import Dumper
+from tlimb.plainyaml import Dumper, FastLoader
 from tlimb.stages.graph import FORMAT, Rank, Run, Stage, StageGraph, Variant
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def dump(document: Mapping[str, Any]) -> str:
@@ -36,7 +34,7 @@ def load_graph(text: str, where: str) -> StageGraph:
         InputError: not YAML, not of this format, without its header, or with a search that is not over.
     """
     try:
-        documents = [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
+        documents = [document for document in yaml.load_all(text, Loader=FastLoader) if document is not None]
     except yaml.YAMLError as error:
         raise InputError(f"{where}: {error}", "it is read as desugared YAML; a recipe's name ends in .tlr") from error
     return graph_of(documents, where)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tlimb.drawing.marks import IDLE, SIGNS, Mark
+from tlimb.drawing.marks import IDLE, SIGNS, Mark, headline
 from tlimb.drawing.picture import NodeKind, Picture
 from tlimb.recipe.render import visible
 
@@ -16,10 +16,7 @@ def dot(picture: Picture, marks: Mapping[str, Mark] | None = None) -> str:
     lines = ["digraph recipe {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
     for node in picture.nodes:
         mark = marks.get(node.id, IDLE)
-        sign = f"{mark.glyph} " if mark.state != "idle" else ""
-        fold = f" ×{node.fold}" if node.fold > 1 else ""
-        detail = f" {mark.detail}" if mark.detail else ""
-        label = "\\n".join(_escaped(line) for line in (f"{sign}{node.title}{fold}{detail}", *node.lines))
+        label = "\\n".join(_escaped(line) for line in (headline(node, mark), *node.lines))
         extra = {"shape": _SHAPES[node.kind], "style": "solid" if _SHAPES[node.kind] else "", "color": SIGNS[mark.state].colour}
         told = "".join(f", {key}={value}" for key, value in extra.items() if value)
         lines.append(f'  {number[node.id]} [label="{label}"{told}];')

@@ -152,13 +152,8 @@ def _drawn(plan: _Plan) -> Layout:
 
 def _width(node: Node, lines: Sequence[str], widest: int) -> int:
     """The narrowest box that shows all of the node, up to the widest: corner, line, glyph, title, ×N, line, corner."""
-    title = cells.width(title_of(node)) + SIGN + FRAME + 1
+    title = cells.width(node.heading) + SIGN + FRAME + 1
     return max(NARROWEST, min(widest, max(title, *(cells.width(line) + FRAME for line in lines), FRAME)))
-
-
-def title_of(node: Node) -> str:
-    """A node's title with how many stages it stands for."""
-    return f"{node.title} ×{node.fold}" if node.fold > 1 else node.title
 
 
 def _ports(plan: _Plan) -> dict[tuple[int, int], int]:

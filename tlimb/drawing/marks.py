@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from tlimb.drawing.picture import RANK, Picture
+from tlimb.drawing.picture import RANK, Node, Picture
 
 State: TypeAlias = Literal["idle", "queued", "running", "done", "cached", "failed", "problem"]
 
@@ -85,3 +85,9 @@ def with_rank(picture: Picture, marks: Mapping[str, Mark]) -> dict[str, Mark]:
 
 TWINS = {sign.glyph: sign.ascii for sign in SIGNS.values()}
 """Glyphs with their ASCII twins."""
+
+
+def headline(node: Node, mark: Mark) -> str:
+    """A node and its state in one line, for drawings that have no place of their own for a state."""
+    sign = f"{mark.glyph} " if mark.state != "idle" else ""
+    return f"{sign}{node.heading}{f' {mark.detail}' if mark.detail else ''}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tlimb.drawing.marks import IDLE, SIGNS, Mark
+from tlimb.drawing.marks import IDLE, SIGNS, Mark, headline
 from tlimb.drawing.picture import NodeKind, Picture
 from tlimb.recipe.render import visible
 
@@ -24,10 +24,7 @@ def mermaid(picture: Picture, marks: Mapping[str, Mark] | None = None) -> str:
     states: dict[str, list[str]] = {}
     for node in picture.nodes:
         mark = marks.get(node.id, IDLE)
-        sign = f"{mark.glyph} " if mark.state != "idle" else ""
-        fold = f" ×{node.fold}" if node.fold > 1 else ""
-        detail = f" {mark.detail}" if mark.detail else ""
-        label = "<br/>".join(_escaped(line) for line in (f"{sign}{node.title}{fold}{detail}", *node.lines))
+        label = "<br/>".join(_escaped(line) for line in (headline(node, mark), *node.lines))
         opening, closing = _SHAPES[node.kind]
         lines.append(f'    {number[node.id]}{opening}"{label}"{closing}')
         if SIGNS[mark.state].colour:

@@ -59,6 +59,16 @@ class Node:
     lines: tuple[str, ...] = ()
     fold: int = 1
 
+    @property
+    def times(self) -> str:
+        """`` ×N`` where it stands for several stages."""
+        return f" ×{self.fold}" if self.fold > 1 else ""
+
+    @property
+    def heading(self) -> str:
+        """Its title with how many stages it stands for."""
+        return f"{self.title}{self.times}"
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -1,7 +1,6 @@
 """What a recipe is expected to take, from what a probe has measured; and how long stages are beside each other, for who starts first."""
 
 import heapq
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from tlimb.catalogue.listing import Dataset
 from tlimb.emit.lengths import ways
+from tlimb.files import read_json
 from tlimb.results.times import duration
 from tlimb.run.anatomy import parameters
 from tlimb.run.local import capacity
@@ -206,10 +206,8 @@ def lengths(graph: StageGraph, expectations: Mapping[str, Expectation], store: S
 
 def _took(stage: Stage, store: Store) -> float | None:
     """The seconds that a finished stage has taken."""
-    try:
-        return float(json.loads((store.folder(stage.digest) / "environment.json").read_bytes())["seconds"])
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
+    seconds = read_json(store.folder(stage.digest) / "environment.json").get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def _work(stage: Stage, counts: Mapping[str, int] | None, datasets: Mapping[str, Dataset]) -> float:
@@ -258,7 +256,5 @@ def remember(file: Path, expectations: Mapping[str, Expectation]) -> None:
 
 def recalled(file: Path) -> dict[str, dict[str, Any]]:
     """What was expected of stages, by digest."""
-    try:
-        return dict(json.loads(file.read_bytes())["stages"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    stages = read_json(file).get("stages")
+    return stages if isinstance(stages, dict) else {}

@@ -12,6 +12,7 @@ import yaml
 
 from tlimb.errors import InputError
 from tlimb.files import writing
+from tlimb.plainyaml import FastLoader
 from tlimb.run.local import SAVED, run_local
 from tlimb.run.progress import Progress
 from tlimb.run.store import Store
@@ -23,8 +24,6 @@ FINISHED = ".finished"
 
 STORE = ".store"
 """In the same folder: where finished stages are published. A task takes from there what it would compute again."""
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def run_pack(
@@ -143,7 +142,7 @@ def _graph(stages: Mapping[str, tuple[str, Mapping[str, Any]]], given: Mapping[s
 
 def _config(file: Path) -> dict[str, Any]:
     try:
-        config = yaml.load(file.read_bytes(), Loader=_Loader)
+        config = yaml.load(file.read_bytes(), Loader=FastLoader)
         return {
             **config,
             "digest": str(config["digest"]),

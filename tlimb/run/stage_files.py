@@ -12,10 +12,9 @@ import yaml
 
 from tlimb.errors import InputError
 from tlimb.files import read_json
+from tlimb.plainyaml import FastLoader
 from tlimb.run.store import Store
 from tlimb.run.tail import Tail
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Work:
 
     def _introduce(self, config: Path) -> None:
         try:
-            document = yaml.load(config.read_bytes(), _LOADER)
+            document = yaml.load(config.read_bytes(), FastLoader)
             self.name, self.kind, self.monitor = str(document["name"]), str(document["kind"]), monitored(document)
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return

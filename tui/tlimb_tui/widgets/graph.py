@@ -319,8 +319,7 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     def _told(self, node: Node) -> str:
         mark = self._look.marks.get(node.id, IDLE)
         reason = self.letters.get(node.id, ("", None))[1]
-        head = f"{node.title} ×{node.fold}" if node.fold > 1 else node.title
-        return "\n".join(filter(None, (head, reason or f"{mark.word} {mark.detail}".strip(), *node.lines))).replace("[", "\\[")
+        return "\n".join(filter(None, (node.heading, reason or f"{mark.word} {mark.detail}".strip(), *node.lines))).replace("[", "\\[")
 
     # ------------------------------------------------------------------ keys
     def _go(self, target: str | None) -> None:
